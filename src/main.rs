@@ -1,0 +1,3 @@
+//! The `holdline` program: one call into the command line, its exit code out.
+
+fn main() {}

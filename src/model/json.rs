@@ -1,0 +1,275 @@
+//! Looking into JSON text without taking it apart: a JSON Pointer (RFC 6901) finds the very
+//! text of a value, so numbers keep their digits and nothing is copied but what is asked for.
+
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Deepest nesting taken from outside, on the local socket and from servers alike.
+pub const MAX_DEPTH: usize = 64;
+
+/// A checked JSON Pointer, its reference tokens unescaped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pointer {
+    text: String,
+    tokens: Vec<String>,
+}
+
+impl Pointer {
+    /// Reads `text` as a pointer: empty, or tokens that each begin with `/`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong, when it is no pointer.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self { text: String::new(), tokens: Vec::new() });
+        }
+        let Some(rest) = text.strip_prefix('/') else {
+            return Err(format!("a JSON Pointer begins with `/`: `{text}`"));
+        };
+        let mut tokens = Vec::new();
+        for token in rest.split('/') {
+            let mut plain = String::with_capacity(token.len());
+            let mut chars = token.chars();
+            while let Some(c) = chars.next() {
+                if c != '~' {
+                    plain.push(c);
+                    continue;
+                }
+                match chars.next() {
+                    Some('0') => plain.push('~'),
+                    Some('1') => plain.push('/'),
+                    _ => return Err(format!("`~` in a JSON Pointer is written `~0`, `/` is `~1`: `{text}`")),
+                }
+            }
+            tokens.push(plain);
+        }
+        Ok(Self { text: text.to_owned(), tokens })
+    }
+
+    /// The pointer as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its reference tokens, unescaped.
+    #[must_use]
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// The text of the value it points at within `json`. None where there is no such value or
+    /// `json` is not JSON. Of members with the same name the last one counts.
+    #[must_use]
+    pub fn find<'a>(&self, json: &'a str) -> Option<&'a str> {
+        let mut at = json;
+        for token in &self.tokens {
+            at = step(at, token)?;
+        }
+        Some(at.trim_matches([' ', '\t', '\n', '\r']))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// One step into `json`: the member or the item called `token`.
+fn step<'a>(json: &'a str, token: &str) -> Option<&'a str> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    reader.deserialize_any(Step { token }).ok().flatten().map(RawValue::get)
+}
+
+struct Step<'t> {
+    token: &'t str,
+}
+
+impl<'de> Visitor<'de> for Step<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(hit) = map.next_key_seed(Named(self.token))? {
+            if hit {
+                found = Some(map.next_value::<&'de RawValue>()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        // RFC 6901, 4: digits without a leading zero.
+        let wanted = (self.token == "0" || !self.token.starts_with('0'))
+            .then(|| self.token.parse::<usize>().ok())
+            .flatten();
+        let mut found = None;
+        let mut index = 0;
+        while let Some(item) = seq.next_element::<&'de RawValue>()? {
+            if Some(index) == wanted {
+                found = Some(item);
+            }
+            index += 1;
+        }
+        Ok(found)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// Whether the member's name is this one, without keeping it.
+struct Named<'t>(&'t str);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Named<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
+/// Whether brackets in `json` nest deeper than `limit`. Linear and without recursion, so it can
+/// stand before any parser. `json` need not be valid.
+#[must_use]
+pub fn deeper_than(json: &str, limit: usize) -> bool {
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in json.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// `json` without white space between its tokens. Members keep their order, numbers their digits.
+#[must_use]
+pub fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in json.chars() {
+        if in_string {
+            out.push(c);
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
+            }
+        } else if !matches!(c, ' ' | '\t' | '\n' | '\r') {
+            in_string = c == '"';
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pointer, compact, deeper_than};
+
+    fn find<'a>(pointer: &str, json: &'a str) -> Option<&'a str> {
+        Pointer::parse(pointer).expect("a valid pointer").find(json)
+    }
+
+    #[test]
+    fn a_pointer_finds_the_very_text_of_a_value() {
+        let json = r#"{"a":{"b":[1, 9007199254740993.10 ,{"c/d":true,"~":null}]},"":0}"#;
+        assert_eq!(find("", json), Some(json));
+        assert_eq!(find("/a/b/1", json), Some("9007199254740993.10"));
+        assert_eq!(find("/a/b/2/c~1d", json), Some("true"));
+        assert_eq!(find("/a/b/2/~0", json), Some("null"));
+        assert_eq!(find("/", json), Some("0"));
+        assert_eq!(find("/a/b/01", json), None);
+        assert_eq!(find("/a/b/9", json), None);
+        assert_eq!(find("/a/x", json), None);
+        assert_eq!(find("/a/b/0/x", json), None);
+    }
+
+    #[test]
+    fn a_member_name_may_be_written_with_escapes() {
+        assert_eq!(find("/ä\"", r#"{"\u00e4\"":7}"#), Some("7"));
+    }
+
+    #[test]
+    fn a_pointer_must_begin_with_a_slash_and_escape_its_tildes() {
+        assert!(Pointer::parse("a").is_err());
+        assert!(Pointer::parse("/a~2").is_err());
+        assert!(Pointer::parse("/a~").is_err());
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        assert!(!deeper_than(r#"{"a":"[[[[[","b":[1]}"#, 2));
+        assert!(deeper_than("[[[", 2));
+        assert!(!deeper_than(r#"["\"[[["]"#, 1));
+    }
+
+    #[test]
+    fn compacting_leaves_strings_and_numbers_alone() {
+        assert_eq!(compact("{ \"a b\" : [ 1.50 , \"x\\\" y\" ] }\n"), r#"{"a b":[1.50,"x\" y"]}"#);
+    }
+}

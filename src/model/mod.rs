@@ -1,0 +1,38 @@
+//! The words every room shares: ids, messages, events, link states, failures, the status report.
+//!
+//! A leaf. It knows no runtime, no socket, no database and no clock; it holds values and the
+//! decisions that belong to them (what a failure means, which state is final), nothing else.
+
+mod event;
+mod failure;
+mod id;
+pub mod json;
+mod link;
+mod message;
+mod payload;
+mod peer;
+mod refusal;
+mod rules;
+mod secret;
+mod status;
+mod time;
+mod traffic;
+
+pub use event::{Event, EventRow, Gap, GapReason, QuarantineEntry, RowKind};
+pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Verdict};
+pub use id::{Epoch, MessageId, MessageIdError, Place, Seq};
+pub use link::{LinkState, Reason, ReasonKind, Transition};
+pub use message::{
+    Confirm, Delivery, Durability, HistoryEntry, Level, Message, MessageState, Receipt, Resend,
+};
+pub use payload::{Frame, Payload};
+pub use peer::Peer;
+pub use refusal::{ErrorKind, Refusal};
+pub use rules::{TypeGlob, TypeRule, TypeRules};
+pub use secret::Secret;
+pub use status::{
+    ClientStatus, CloseStatus, CursorStatus, DaemonStatus, HealthEntry, InboxStatus, LinkStatus,
+    NotificationStatus, OutboxStatus, Severity, StatusReport, StoreStatus,
+};
+pub use time::{Instant, Moment, Timestamp};
+pub use traffic::{Appended, Due, DueQuery, DueRow, NewMessage, NewRow, Record, Recorded, Remembered, Unit};

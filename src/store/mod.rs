@@ -1,0 +1,171 @@
+//! What survives: the outbox, the inbox, cursors, quarantine, link history. SQLite in WAL mode.
+//!
+//! One writer thread owns the only writing connection. It takes what has gathered in its two
+//! inboxes (the engine's first), carries it out in one transaction, commits, and only then
+//! answers. A reader thread answers questions from a connection of its own. After a failed sync
+//! nothing is trusted: calls fail and [`StoreEvent::Fatal`] ends the daemon with exit 74.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Due, DueRow, Durability, EventRow, MessageId, MessageState, Place, Recorded, Seq, Timestamp, TypeGlob,
+};
+
+/// What the store needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database file. Its folder exists, is ours and 0700.
+    pub path: PathBuf,
+    /// `[store] durability`: `Full` or `Normal`.
+    pub durability: Durability,
+    /// Names the server for cursors and kept names: URL without query, and dialect.
+    pub server_key: String,
+    /// `[outbox]`.
+    pub outbox: OutboxSettings,
+    /// `[inbox]`.
+    pub inbox: InboxSettings,
+}
+
+/// `[outbox]`, as far as the store needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxSettings {
+    /// Unfinished rows at most.
+    pub max_messages: u64,
+    /// Bytes of unfinished rows at most.
+    pub max_bytes: u64,
+    /// `overflow = "drop_oldest"`.
+    pub drop_oldest: bool,
+    /// Finished rows kept.
+    pub keep_finished: u64,
+    /// And for how long.
+    pub keep_finished_age: Duration,
+}
+
+/// `[inbox]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxSettings {
+    /// Events kept.
+    pub max_events: u64,
+    /// For how long.
+    pub max_age: Duration,
+    /// Bytes kept.
+    pub max_bytes: u64,
+}
+
+/// What the writer tells the engine, over one bounded channel, always after the commit.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// Rows were queued, in order of their places.
+    Queued {
+        /// The highest place before these.
+        previous: Place,
+        /// The rows (empty rows with a new `previous` are legal: "there is more, ask").
+        rows: Vec<DueRow>,
+    },
+    /// A queued `latest` row ended as superseded: `row` now has its place.
+    Superseded {
+        /// Which id ended.
+        old: MessageId,
+        /// What stands there now.
+        row: DueRow,
+    },
+    /// Rows that went back into the queue by `retry`.
+    Requeued(Vec<DueRow>),
+    /// Rows that ended without the session, with their new state: expired, cancelled, dropped.
+    Gone(Vec<(Place, MessageId, MessageState, Option<String>)>),
+    /// Answers to records, by ticket, in order.
+    Recorded(Vec<(u64, Recorded)>),
+    /// Answer to a load of due rows.
+    Due(Due),
+    /// Rows appended without the session (retention gaps, for live subscribers).
+    Appended(Vec<Arc<EventRow>>),
+    /// The database cannot be trusted any more: end with exit 74.
+    Fatal(String),
+}
+
+/// What an insert came to, after its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inserted {
+    /// The id, given or made.
+    pub id: MessageId,
+    /// The state now; for a duplicate the present one, as far as the store knows it.
+    pub state: MessageState,
+    /// Same id, same body, seen before.
+    pub duplicate: bool,
+}
+
+/// Numbers the store keeps in one row, updated in each commit: nothing is ever counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Unfinished rows, those waiting for a person included.
+    pub unfinished: u64,
+    /// Of them waiting for a person after failures.
+    pub parked: u64,
+    /// Of them waiting for a person because their fate is unknown.
+    pub uncertain: u64,
+    /// Bytes of unfinished rows.
+    pub outbox_bytes: u64,
+    /// Messages that ended well, ever.
+    pub confirmed_total: u64,
+    /// Messages dropped, ever.
+    pub dropped_total: u64,
+    /// Kept events (rows of kind event).
+    pub events: u64,
+    /// Bytes of kept rows.
+    pub inbox_bytes: u64,
+    /// Frames in quarantine.
+    pub quarantined: u64,
+    /// Events seen twice, ever.
+    pub duplicates_total: u64,
+    /// First kept number.
+    pub first_seq: Option<Seq>,
+    /// Last number handed out and committed.
+    pub last_seq: Option<Seq>,
+    /// Receipt time of the oldest unfinished row, as far as it is known without a search.
+    pub oldest_queued_at: Option<Timestamp>,
+    /// Size of the database's files.
+    pub file_bytes: u64,
+}
+
+/// A durable cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Its name.
+    pub name: String,
+    /// Acknowledged through here.
+    pub seq: Seq,
+    /// When an app last read with it.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A page of the event sequence, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct EventPage {
+    /// Rows, by number. Gap rows and bad rows are in it as rows.
+    pub rows: Vec<Arc<EventRow>>,
+    /// Where to go on: the number behind the last row looked at.
+    pub next: Seq,
+    /// Whether there is more behind it now.
+    pub more: bool,
+    /// First kept and last given number when it was read.
+    pub first_seq: Option<Seq>,
+    /// See `first_seq`.
+    pub last_seq: Option<Seq>,
+    /// The page began before what is kept: these numbers were pruned.
+    pub pruned: Option<(Seq, Seq)>,
+}
+
+/// Which events to read.
+#[derive(Debug, Clone)]
+pub struct EventQuery {
+    /// First number of interest.
+    pub from: Seq,
+    /// Only these types (any of them); empty: all. Gap and bad rows always come.
+    pub types: Vec<TypeGlob>,
+    /// At most so many rows …
+    pub limit: usize,
+    /// … and bytes (one row always fits).
+    pub bytes: usize,
+}
