@@ -1,3 +1,7 @@
 //! The `holdline` program: one call into the command line, its exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    holdline::cli::main()
+}
