@@ -163,6 +163,19 @@ pub struct Receipt {
     pub reason: Option<String>,
 }
 
+/// A message moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub id: MessageId,
+    /// Where to.
+    pub state: MessageState,
+    /// In which attempt.
+    pub attempt: u32,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// One step in the life of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HistoryEntry {

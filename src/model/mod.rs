@@ -23,7 +23,7 @@ pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Verdict};
 pub use id::{Epoch, MessageId, MessageIdError, Place, Seq};
 pub use link::{LinkState, Reason, ReasonKind, Transition};
 pub use message::{
-    Confirm, Delivery, Durability, HistoryEntry, Level, Message, MessageState, Receipt, Resend,
+    Confirm, Delivery, Durability, HistoryEntry, Level, Message, MessageState, Moved, Receipt, Resend,
 };
 pub use payload::{Frame, Payload};
 pub use peer::Peer;

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, watch};
 use super::api::{MessagesListResult, QuarantineListResult, ReloadResult};
 use crate::model::{
     CursorStatus, Delivery, Epoch, EventRow, Level, LinkState, LinkStatus, Message, MessageId, MessageState,
-    Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
+    Moved, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
 };
 
 /// An answer that is still to come.
@@ -121,19 +121,6 @@ pub struct OpenedCursor {
     pub seq: Seq,
     /// It was made by this call, and is on disk.
     pub created: bool,
-}
-
-/// A message moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// Which.
-    pub id: MessageId,
-    /// Where to.
-    pub state: MessageState,
-    /// In which attempt.
-    pub attempt: u32,
-    /// Why.
-    pub reason: Option<String>,
 }
 
 /// What the methods need of the daemon. All of it may be called from any task at any time.
