@@ -16,6 +16,8 @@ mod args;
 mod completions;
 mod exit;
 mod output;
+mod show;
+mod words;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,253 @@
+//! Numbers, times and foreign text as people read them. Pure; JSON never comes through here.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::model::Timestamp;
+
+/// When and where something is read: what "2 s ago" and "10:02:11" refer to.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    /// The time of reading.
+    pub(crate) now: Timestamp,
+    /// The reader's time zone.
+    pub(crate) zone: TimeZone,
+}
+
+impl Reader {
+    /// A reader in this machine's time zone.
+    #[must_use]
+    pub(crate) fn here(now: Timestamp) -> Self {
+        Self { now, zone: TimeZone::system() }
+    }
+
+    /// How long ago, rounded down.
+    #[must_use]
+    pub(crate) fn since(&self, at: Timestamp) -> String {
+        length(self.now.since(at))
+    }
+
+    /// How long until then; zero where it has passed.
+    #[must_use]
+    pub(crate) fn until(&self, at: Timestamp) -> String {
+        length(at.since(self.now))
+    }
+
+    /// Local time of day, with the date where it is another day.
+    #[must_use]
+    pub(crate) fn clock(&self, at: Timestamp) -> String {
+        self.format(at, "%H:%M:%S")
+    }
+
+    /// As [`Reader::clock`], to the millisecond.
+    #[must_use]
+    pub(crate) fn precise(&self, at: Timestamp) -> String {
+        self.format(at, "%H:%M:%S%.3f")
+    }
+
+    fn format(&self, at: Timestamp, time: &str) -> String {
+        let then = at.to_jiff().to_zoned(self.zone.clone());
+        let today = self.now.to_jiff().to_zoned(self.zone.clone()).date();
+        if then.date() == today {
+            then.strftime(time).to_string()
+        } else if then.year() == today.year() {
+            then.strftime(&format!("%b %-d {time}")).to_string()
+        } else {
+            then.strftime(&format!("%Y-%m-%d {time}")).to_string()
+        }
+    }
+}
+
+/// A number with thousands separators: `18,204`.
+#[must_use]
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A counted noun: `1 message`, `2,375 messages`.
+#[must_use]
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
+/// A duration in at most two units: `240 ms`, `4.1 s`, `48 s`, `3 h 12 m`, `9 d`.
+#[must_use]
+pub(crate) fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let two = |large: u64, unit: &str, small: u64, below: &str| {
+        if small == 0 { format!("{large} {unit}") } else { format!("{large} {unit} {small} {below}") }
+    };
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 => match duration.subsec_millis() / 100 {
+            0 => format!("{seconds} s"),
+            tenths => format!("{seconds}.{tenths} s"),
+        },
+        10..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+/// A size: `812 B`, `41 MiB`.
+#[must_use]
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1_024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1_024;
+        unit += 1;
+    }
+    if tenths < 100 && tenths % 10 != 0 {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{} {}", tenths / 10, UNITS[unit])
+    }
+}
+
+/// Text from a server or an app, made harmless: what would steer a terminal or turn the reading
+/// direction is written out (`\u{1b}`), so it can neither hide nor forge anything.
+#[must_use]
+pub(crate) fn plain(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            _ if steers(c) => {
+                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
+            }
+            _ => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Control characters (C0, DEL, C1), line and paragraph separators, and the marks that turn or
+/// hide text (Unicode Standard Annex 9; zero-width characters and the byte order mark).
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `text` cut to `width` characters, with `…` where something is missing.
+#[must_use]
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    match text.char_indices().nth(width) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// Rows with their columns aligned, two spaces between them; the last column is as long as it is.
+#[must_use]
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+            }
+            line.truncate(line.trim_end().len());
+            line
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_carry_thousands_separators() {
+        assert_eq!(
+            [0, 7, 999, 1_000, 18_204, 1_234_567].map(count),
+            ["0", "7", "999", "1,000", "18,204", "1,234,567"]
+        );
+        assert_eq!(counted(1, "message"), "1 message");
+        assert_eq!(counted(1_000, "message"), "1,000 messages");
+    }
+
+    #[test]
+    fn durations_have_at_most_two_units() {
+        let cases = [
+            (0, "0 ms"),
+            (240, "240 ms"),
+            (4_000, "4 s"),
+            (4_190, "4.1 s"),
+            (48_900, "48 s"),
+            (60_000, "1 m"),
+            (125_000, "2 m 5 s"),
+            (11_520_000, "3 h 12 m"),
+            (86_400_000, "1 d"),
+            (93_600_000, "1 d 2 h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(length(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let cases = [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1 KiB"),
+            (1_536, "1.5 KiB"),
+            (42_991_616, "41 MiB"),
+            (u64::MAX, "16777215 TiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn times_of_another_day_carry_the_date() {
+        let at = |text| Timestamp::parse(text).expect("written here");
+        let reader = Reader { now: at("2026-11-23T12:00:00Z"), zone: TimeZone::UTC };
+        assert_eq!(reader.clock(at("2026-11-23T10:02:11Z")), "10:02:11");
+        assert_eq!(reader.precise(at("2026-11-23T10:02:11.104Z")), "10:02:11.104");
+        assert_eq!(reader.clock(at("2026-11-02T10:02:11Z")), "Nov 2 10:02:11");
+        assert_eq!(reader.clock(at("2025-12-31T23:59:59Z")), "2025-12-31 23:59:59");
+        assert_eq!(reader.since(at("2026-11-23T08:48:00Z")), "3 h 12 m");
+        assert_eq!(reader.until(at("2026-11-23T11:00:00Z")), "0 ms");
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(plain("\u{1b}[2Jgone\r\nnext\u{9b}31m"), r"\u{1b}[2Jgone\r\nnext\u{9b}31m");
+        assert_eq!(plain("a\u{202e}cod.exe\u{200b}"), r"a\u{202e}cod.exe\u{200b}");
+        assert_eq!(plain("Grüße, 世界 👋"), "Grüße, 世界 👋");
+    }
+
+    #[test]
+    fn tables_align_every_column_but_the_last() {
+        let rows = [["a", "long cell", "x"], ["ccc", "é", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), ["a    long cell  x", "ccc  é"]);
+    }
+}
