@@ -3,6 +3,9 @@
 pub mod api;
 #[cfg(feature = "daemon")]
 pub mod backend;
+pub mod error;
+pub mod framing;
+pub mod message;
 
 #[cfg(feature = "daemon")]
 pub use backend::Backend;

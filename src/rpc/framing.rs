@@ -1,0 +1,271 @@
+//! Where one message ends and the next begins: a line each, or header framing as language
+//! servers speak it where the first bytes are `Content-Length:`.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a message that has begun may take to be whole.
+pub const WHOLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes of all headers of one message.
+const MAX_HEADERS: usize = 4 * 1024;
+
+/// What a connection with header framing begins with, in any case.
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+
+/// Room made for each read.
+const CHUNK: usize = 16 * 1024;
+
+/// Room that is given back once a large message is through.
+const KEPT: usize = 64 * 1024;
+
+/// How messages are told apart on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One message a line.
+    Lines,
+    /// `Content-Length` headers, an empty line, the message.
+    Headers,
+}
+
+impl Framing {
+    /// `message` with what tells it apart.
+    pub fn frame(self, message: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Lines => {
+                out.extend_from_slice(message.as_bytes());
+                out.push(b'\n');
+            }
+            Self::Headers => {
+                out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", message.len()).as_bytes());
+                out.extend_from_slice(message.as_bytes());
+            }
+        }
+    }
+}
+
+/// Why there is no further message.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It is larger than the limit. The rest of it was skipped, or could not be in time.
+    #[error("a message has at most {limit} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The headers are none: where the next message begins is lost.
+    #[error("{0}")]
+    Headers(String),
+    /// It was begun and not finished in time.
+    #[error("a message was begun and not finished within {} s", WHOLE_WITHIN.as_secs())]
+    Stalled,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Reads messages. Its memory stays below the limit plus one read.
+#[derive(Debug)]
+pub struct Reader<R> {
+    from: R,
+    buffer: Vec<u8>,
+    /// Bytes in front that were handed out already.
+    used: usize,
+    /// Bytes behind `used` that were searched for the end of a line already.
+    searched: usize,
+    framing: Option<Framing>,
+    limit: usize,
+    deadline: Option<Instant>,
+}
+
+/// What stands in front of the buffer.
+enum Front {
+    /// A whole message from `start` to `end`; the next one begins at `next`.
+    Message { start: usize, end: usize, next: usize },
+    /// Not a whole one yet.
+    Part,
+    /// More than the limit; what follows it in the stream is to be skipped.
+    TooLong(Skip),
+}
+
+/// What is left of a message that is too long.
+enum Skip {
+    ToEndOfLine,
+    Bytes(u64),
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// Reads from `from`, messages of at most `limit` bytes; tells by the first bytes how they
+    /// are framed.
+    pub fn new(from: R, limit: usize) -> Self {
+        Self { from, buffer: Vec::new(), used: 0, searched: 0, framing: None, limit, deadline: None }
+    }
+
+    /// How the connection is framed; none before its first bytes.
+    #[must_use]
+    pub fn framing(&self) -> Option<Framing> {
+        self.framing
+    }
+
+    /// The next message that is not blank; none where the connection ended (what was begun then
+    /// is nothing). Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// See [`FrameError`]; nothing can be read afterwards.
+    pub async fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        let (start, end) = loop {
+            match self.front()? {
+                Front::Message { start, end, next } => {
+                    self.used = next;
+                    self.searched = 0;
+                    self.deadline = None;
+                    if !self.buffer[start..end].trim_ascii().is_empty() {
+                        break (start, end);
+                    }
+                }
+                Front::Part => {
+                    if self.fill().await? == 0 {
+                        return Ok(None);
+                    }
+                }
+                Front::TooLong(rest) => {
+                    self.skip(rest).await?;
+                    return Err(FrameError::TooLong { limit: self.limit });
+                }
+            }
+        };
+        Ok(Some(&self.buffer[start..end]))
+    }
+
+    fn front(&mut self) -> Result<Front, FrameError> {
+        match self.framing.or_else(|| self.detect()) {
+            None => Ok(Front::Part),
+            Some(Framing::Lines) => Ok(self.line()),
+            Some(Framing::Headers) => self.body(),
+        }
+    }
+
+    /// Settles the framing once the first bytes allow it.
+    fn detect(&mut self) -> Option<Framing> {
+        let seen = self.buffer.len().min(CONTENT_LENGTH.len());
+        let alike = self.buffer[..seen].eq_ignore_ascii_case(&CONTENT_LENGTH[..seen]);
+        self.framing = match (alike, seen) {
+            (false, _) => Some(Framing::Lines),
+            (true, seen) if seen == CONTENT_LENGTH.len() => Some(Framing::Headers),
+            (true, _) => None,
+        };
+        self.framing
+    }
+
+    fn line(&mut self) -> Front {
+        let start = self.used;
+        let rest = &self.buffer[start..];
+        match rest[self.searched..].iter().position(|byte| *byte == b'\n') {
+            Some(at) => {
+                let end = start + self.searched + at;
+                let bare = if self.buffer[..end].ends_with(b"\r") && end > start { end - 1 } else { end };
+                if bare - start > self.limit {
+                    self.used = end + 1;
+                    return Front::TooLong(Skip::Bytes(0));
+                }
+                Front::Message { start, end: bare, next: end + 1 }
+            }
+            // One byte of grace: it may be the `\r` of a line that just fits.
+            None if rest.len() > self.limit + 1 => Front::TooLong(Skip::ToEndOfLine),
+            None => {
+                self.searched = rest.len();
+                Front::Part
+            }
+        }
+    }
+
+    fn body(&mut self) -> Result<Front, FrameError> {
+        let rest = &self.buffer[self.used..];
+        let Some(headers) = rest.windows(4).take(MAX_HEADERS).position(|four| four == b"\r\n\r\n") else {
+            if rest.len() > MAX_HEADERS {
+                return Err(FrameError::Headers(format!("headers have at most {MAX_HEADERS} bytes")));
+            }
+            return Ok(Front::Part);
+        };
+        let length = content_length(&rest[..headers])?;
+        let start = self.used + headers + 4;
+        let there = self.buffer.len() - start;
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= self.limit) else {
+            self.used = self.buffer.len();
+            return Ok(Front::TooLong(Skip::Bytes(length.saturating_sub(there as u64))));
+        };
+        if there < length {
+            return Ok(Front::Part);
+        }
+        Ok(Front::Message { start, end: start + length, next: start + length })
+    }
+
+    /// Reads once more; 0 at the end of the connection.
+    async fn fill(&mut self) -> Result<usize, FrameError> {
+        self.buffer.drain(..self.used);
+        self.used = 0;
+        if self.buffer.is_empty() {
+            self.buffer.shrink_to(KEPT);
+        }
+        self.buffer.reserve(CHUNK);
+        if self.buffer.is_empty() {
+            return Ok(self.from.read_buf(&mut self.buffer).await?);
+        }
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + WHOLE_WITHIN);
+        match timeout_at(deadline, self.from.read_buf(&mut self.buffer)).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(FrameError::Stalled),
+        }
+    }
+
+    /// Reads what is left of a message and throws it away, so that the peer, who is still
+    /// writing, gets to read the answer.
+    async fn skip(&mut self, rest: Skip) -> Result<(), FrameError> {
+        let deadline = Instant::now() + WHOLE_WITHIN;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT);
+        self.used = 0;
+        let mut left = match rest {
+            Skip::ToEndOfLine => u64::MAX,
+            Skip::Bytes(left) => left,
+        };
+        while left > 0 {
+            self.buffer.clear();
+            self.buffer.reserve(CHUNK);
+            let Ok(read) = timeout_at(deadline, self.from.read_buf(&mut self.buffer)).await else {
+                break;
+            };
+            let ended = matches!(rest, Skip::ToEndOfLine) && self.buffer.contains(&b'\n');
+            if read? == 0 || ended {
+                break;
+            }
+            left = left.saturating_sub(self.buffer.len() as u64);
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The length that the headers name; every other header is passed over.
+fn content_length(headers: &[u8]) -> Result<u64, FrameError> {
+    let bad = |what: &str| FrameError::Headers(what.to_owned());
+    let text = std::str::from_utf8(headers).map_err(|_| bad("headers are not UTF-8"))?;
+    let mut length = None;
+    for line in text.split("\r\n") {
+        let (name, value) = line.split_once(':').ok_or_else(|| bad("a header has no colon"))?;
+        if name.trim().eq_ignore_ascii_case("content-length") {
+            let digits = value.trim();
+            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(bad("Content-Length is no number"));
+            }
+            length = Some(digits.parse().map_err(|_| bad("Content-Length is no number"))?);
+        }
+    }
+    length.ok_or_else(|| bad("Content-Length is missing"))
+}
+
+#[cfg(test)]
+mod tests;
