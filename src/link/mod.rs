@@ -1,12 +1,38 @@
 //! The way to the server: name, TCP, TLS, upgrade, and the pump that moves frames.
 //!
-//! A [`Connection`] is a pair of channels. [`dial`] makes one from a real socket;
+//! A [`Connection`] is a pair of channels. [`Dialer::dial`] makes one from a real socket;
 //! [`Connection::in_memory`] makes its twin for tests. The room knows nothing of dialects,
 //! queues or JSON-RPC.
+//!
+//! # Invariants
+//! - Each phase of a dial fails with a [`Failure`] of its own, and all of them together end
+//!   within one deadline.
+//! - The credential goes to the configured origin and nowhere else: not before TLS has proved
+//!   the server's name, never to a redirect, never into an error or a log.
+//! - Whatever the server sends, memory stays bounded and the pump ends with
+//!   [`LinkEvent::Down`], once, as its last word.
+//! - Nothing runs while nothing happens: no timer ticks on an idle connection.
+
+mod auth;
+pub mod credential;
+mod dial;
+mod foreign;
+mod pump;
+mod reach;
+mod retry_after;
+mod stream;
+mod target;
+mod tls;
+mod upgrade;
 
 use tokio::sync::mpsc;
 
 use crate::model::{Failure, Frame};
+
+pub use auth::{Auth, Plan};
+pub use dial::{Dialer, Settings, SetupError};
+pub use target::{Target, TargetError};
+pub use tls::TlsSettings;
 
 /// What a connection tells.
 #[derive(Debug)]
@@ -60,3 +86,23 @@ pub struct Connection {
 pub const EVENTS: usize = 256;
 /// Commands a connection holds before its queue is full.
 pub const COMMANDS: usize = 64;
+
+/// The other end of a connection that has no socket: whoever holds it plays the server.
+#[derive(Debug)]
+pub struct Twin {
+    /// What the connection shall tell.
+    pub events: mpsc::Sender<LinkEvent>,
+    /// What the connection was told.
+    pub commands: mpsc::Receiver<LinkCommand>,
+}
+
+impl Connection {
+    /// A connection without a socket, and the end that plays the server. The channels have the
+    /// bounds of a real one.
+    #[must_use]
+    pub fn in_memory() -> (Self, Twin) {
+        let (events, told) = mpsc::channel(EVENTS);
+        let (commands, heard) = mpsc::channel(COMMANDS);
+        (Self { events: told, commands, subprotocol: None }, Twin { events, commands: heard })
+    }
+}

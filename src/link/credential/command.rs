@@ -1,0 +1,78 @@
+//! A credential from a command: no shell, a deadline, and nothing of what it prints is shown.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::CREDENTIAL_MAX;
+use crate::model::{CredentialFault, Secret};
+
+/// How long the command may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) async fn run(argv: &[String]) -> Result<Secret, CredentialFault> {
+    run_within(argv, DEADLINE).await
+}
+
+pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Secret, CredentialFault> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(CredentialFault {
+            text: "auth.token_command names no program".into(),
+            hint: "auth.token_command takes a list: program, arguments".into(),
+        });
+    };
+    let fault = |what: String| CredentialFault {
+        text: format!("the token command {program} {what}"),
+        hint: "run it by hand in the daemon's environment to see what it says".into(),
+    };
+
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    // Programs print secrets into their complaints; nothing of them may reach our log.
+    command.stderr(Stdio::null());
+    // A group of its own, so that what the command starts ends with it.
+    #[cfg(unix)]
+    command.process_group(0);
+    let mut child = command.spawn().map_err(|error| fault(format!("cannot be started: {error}")))?;
+
+    let mut output = Vec::new();
+    let running = async {
+        let Some(stdout) = child.stdout.take() else { return child.wait().await };
+        stdout.take(CREDENTIAL_MAX as u64 + 1).read_to_end(&mut output).await?;
+        if output.len() > CREDENTIAL_MAX {
+            // It may wait for ever for somebody to take the rest.
+            end(&mut child);
+        }
+        child.wait().await
+    };
+    let ended = timeout(deadline, running).await;
+    let text = String::from_utf8(output).map(Secret::new);
+    let status = match ended {
+        Err(_elapsed) => {
+            end(&mut child);
+            return Err(fault(format!("did not end within {} s", deadline.as_secs())));
+        }
+        Ok(Err(error)) => return Err(fault(format!("could not be listened to: {error}"))),
+        Ok(Ok(status)) => status,
+    };
+    match text {
+        Ok(text) if text.expose().len() > CREDENTIAL_MAX => {
+            Err(fault(format!("printed more than {CREDENTIAL_MAX} bytes")))
+        }
+        _ if !status.success() => Err(fault(format!("failed: {status}"))),
+        Ok(text) => Ok(text),
+        Err(_) => Err(fault("printed something that is not UTF-8 text".into())),
+    }
+}
+
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+        // It may have ended by itself in between.
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+    let _ = child.start_kill();
+}

@@ -1,0 +1,239 @@
+//! Dialling: one phase after the other, each with a failure of its own, all within one deadline.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::auth::Carried;
+use super::stream::{Counted, ServerStream};
+use super::tls::{Tls, TlsSetupError};
+use super::upgrade::{is_ours, is_token, upgrade};
+use super::{Auth, Connection, Plan, Target, TlsSettings, pump, reach};
+use crate::clock::Clock;
+use crate::model::{ConnectFault, Failure, Secret, TlsFault};
+
+/// Where to dial, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The server.
+    pub url: Target,
+    /// How long a dial may take, from the lookup to the end of the upgrade.
+    pub connect_timeout: Duration,
+    /// Largest message and largest frame the server may send, in bytes.
+    pub max_message: usize,
+    /// Headers to add to the upgrade.
+    pub headers: Vec<(String, Secret)>,
+    /// Sub-protocols to offer.
+    pub subprotocols: Vec<String>,
+    /// TLS.
+    pub tls: TlsSettings,
+    /// `ws://` may leave this machine.
+    pub allow_plaintext: bool,
+}
+
+impl Settings {
+    /// The defaults: 10 s, 4 MiB, nothing added, plain text to this machine only.
+    #[must_use]
+    pub fn to(url: Target) -> Self {
+        Self {
+            url,
+            connect_timeout: Duration::from_secs(10),
+            max_message: 4 * 1024 * 1024,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            tls: TlsSettings::default(),
+            allow_plaintext: false,
+        }
+    }
+}
+
+/// Why a [`Dialer`] cannot be made from its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// `ws://` to another machine without leave.
+    #[error(
+        "server.url: ws:// to {host} would send everything in the clear; use wss://, or set server.allow_plaintext = true"
+    )]
+    Plaintext {
+        /// The host.
+        host: String,
+    },
+    /// A header that cannot be sent.
+    #[error("server.headers: \"{name}\" {what}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A sub-protocol that cannot be offered.
+    #[error("server.subprotocols: \"{0}\" holds a character that may not stand in a sub-protocol's name")]
+    Subprotocol(String),
+    /// A file of `server.tls`, or the system's trust.
+    #[error("server.{0}")]
+    Tls(#[from] TlsSetupError),
+}
+
+/// Makes connections to one server. Roots and certificates are read once, when it is made: after
+/// a reload, make another one.
+pub struct Dialer {
+    settings: Settings,
+    auth: Auth,
+    tls: Option<Tls>,
+    clock: Clock,
+}
+
+impl Dialer {
+    /// Checks the settings and loads the certificates.
+    ///
+    /// # Errors
+    /// When a setting can never work, or a file of `server.tls` cannot be used.
+    pub fn new(settings: Settings, auth: Auth) -> Result<Self, SetupError> {
+        if !settings.url.is_secure() && !settings.allow_plaintext && !settings.url.is_loopback() {
+            return Err(SetupError::Plaintext { host: settings.url.host().to_owned() });
+        }
+        for (name, value) in &settings.headers {
+            let what = if !is_token(name) {
+                "is no header name"
+            } else if is_ours(name) {
+                "belongs to the handshake and cannot be set"
+            } else if http::HeaderValue::from_str(value.expose()).is_err() {
+                "has a value with a character that HTTP forbids"
+            } else {
+                continue;
+            };
+            return Err(SetupError::Header { name: name.clone(), what });
+        }
+        if let Some(odd) = settings.subprotocols.iter().find(|name| !is_token(name)) {
+            return Err(SetupError::Subprotocol(odd.clone()));
+        }
+        let tls = if settings.url.is_secure() { Some(Tls::new(&settings.tls)?) } else { None };
+        Ok(Self { settings, auth, tls, clock: Clock::start() })
+    }
+
+    /// Dials: lookup, TCP, TLS, upgrade. Dropped midway, it leaves nothing behind.
+    ///
+    /// # Errors
+    /// The failure of the phase that failed, or whose time ran out.
+    pub async fn dial(&self, plan: Plan, credential: Option<&Secret>) -> Result<Connection, Failure> {
+        let settings = &self.settings;
+        let target = &settings.url;
+        let after = settings.connect_timeout;
+        let deadline = self.clock.deadline(self.clock.instant() + after);
+        let carried = Carried::put_together(target, settings, &self.auth, plan, credential);
+
+        let addresses = within(deadline, reach::look_up(target), || Failure::NameLookup {
+            host: target.host().to_owned(),
+            detail: format!("no answer within {} s", after.as_secs()),
+        })
+        .await?;
+        self.check_plaintext(&addresses)?;
+
+        let wire = within(deadline, reach::connect(target, &addresses), || Failure::Connect {
+            target: match addresses.as_slice() {
+                [only] => only.to_string(),
+                _ => target.host_and_port(),
+            },
+            fault: ConnectFault::Timeout,
+        })
+        .await?;
+        let wire = Counted::new(wire);
+
+        let mut stream = match &self.tls {
+            None => ServerStream::Plain(wire),
+            Some(tls) => {
+                let tls = within(deadline, tls.connect(target, wire), || Failure::Tls {
+                    host: target.host().to_owned(),
+                    fault: TlsFault::Other(format!(
+                        "the handshake was not finished within {} s",
+                        after.as_secs()
+                    )),
+                })
+                .await?;
+                ServerStream::Tls(Box::new(tls))
+            }
+        };
+
+        let now = self.clock.now().wall;
+        let upgraded = within(deadline, upgrade(&mut stream, target, &carried, now), || {
+            Failure::HandshakeTimeout { after }
+        })
+        .await?;
+        Ok(pump::start(stream, upgraded, settings.max_message, carried.quoter, self.clock).await)
+    }
+
+    /// A name of this machine may turn out to be another one's.
+    fn check_plaintext(&self, addresses: &[SocketAddr]) -> Result<(), Failure> {
+        if self.settings.url.is_secure() || self.settings.allow_plaintext {
+            return Ok(());
+        }
+        match addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) {
+            None => Ok(()),
+            Some(outside) => Err(Failure::Connect {
+                target: outside.to_string(),
+                fault: ConnectFault::Other(
+                    "ws:// stays on this machine unless server.allow_plaintext = true".into(),
+                ),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("settings", &self.settings)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn within<T>(
+    deadline: Instant,
+    phase: impl Future<Output = Result<T, Failure>>,
+    late: impl FnOnce() -> Failure,
+) -> Result<T, Failure> {
+    timeout_at(deadline, phase).await.unwrap_or_else(|_elapsed| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> Settings {
+        Settings::to(Target::parse(url).unwrap())
+    }
+
+    #[test]
+    fn plain_text_to_another_machine_is_refused_unless_allowed() {
+        let refused = Dialer::new(settings("ws://example.com/"), Auth::None).unwrap_err();
+        assert!(matches!(refused, SetupError::Plaintext { .. }), "{refused}");
+        let allowed = Settings { allow_plaintext: true, ..settings("ws://example.com/") };
+        assert!(Dialer::new(allowed, Auth::None).is_ok());
+        assert!(Dialer::new(settings("ws://127.0.0.1/"), Auth::None).is_ok());
+    }
+
+    #[test]
+    fn a_local_name_that_leads_elsewhere_is_refused_when_dialling() {
+        let dialer = Dialer::new(settings("ws://localhost/"), Auth::None).unwrap();
+        let here: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        let there: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        assert!(dialer.check_plaintext(&[here]).is_ok());
+        assert!(dialer.check_plaintext(&[here, there]).is_err());
+    }
+
+    #[test]
+    fn headers_and_sub_protocols_that_cannot_be_sent_are_refused_at_the_start() {
+        let bad = [("X Y", "1"), ("Host", "h"), ("sec-websocket-key", "k"), ("X-A", "a\r\nB: c")];
+        for (name, value) in bad {
+            let headers = vec![(name.to_owned(), Secret::new(value))];
+            let refused = Dialer::new(Settings { headers, ..settings("ws://localhost/") }, Auth::None);
+            assert!(matches!(refused, Err(SetupError::Header { .. })), "{name}");
+        }
+        let subprotocols = vec!["a b".to_owned()];
+        let refused = Dialer::new(Settings { subprotocols, ..settings("ws://localhost/") }, Auth::None);
+        assert!(matches!(refused, Err(SetupError::Subprotocol(_))));
+    }
+}

@@ -1,0 +1,417 @@
+//! The pump: one task per connection that moves frames between the socket and two channels.
+//!
+//! Reading and writing go on side by side: a server that reads nothing is still listened to, and
+//! while nobody takes the events its pings are answered up to the next data frame, which waits.
+//! Everything is bounded: what waits to be told, what waits to be written, how often the server
+//! may ping.
+
+mod outbound;
+mod verdict;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, Stream as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::{sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use self::outbound::{Outbound, Wrote};
+use super::foreign::Quoter;
+use super::stream::ServerStream;
+use super::upgrade::Upgraded;
+use super::{COMMANDS, Connection, EVENTS, LinkCommand, LinkEvent};
+use crate::clock::Clock;
+use crate::model::{Failure, Frame, Instant};
+
+/// Bytes asked of the socket at once: one session needs no more.
+const READ_BUFFER: usize = 16 * 1024;
+/// Bytes gathered before the socket is written, and between two flushes.
+const WRITE_BUFFER: usize = 64 * 1024;
+/// Most bytes that can wait for the socket. Frames are handed over only while less than
+/// [`WRITE_BUFFER`] wait, so it takes a single frame of this size to get there.
+const WRITE_MAX: usize = 64 * 1024 * 1024;
+/// Events that may wait behind a full channel.
+const WAITING: usize = 16;
+/// Time without any progress of a write after which the server counts as gone.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the other side's close frame is waited for after ours.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// How long a last close frame may take to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Bytes still taken in while a last close frame leaves.
+const FAREWELL_BYTES: u64 = 1024 * 1024;
+/// Control frames the server may send within [`CONTROL_WINDOW`].
+const CONTROL_BUDGET: u32 = 100;
+/// See [`CONTROL_BUDGET`].
+const CONTROL_WINDOW: Duration = Duration::from_secs(1);
+/// Least time between two [`LinkEvent::Heard`].
+const HEARD_EVERY: Duration = Duration::from_secs(1);
+
+type Socket = WebSocketStream<ServerStream>;
+
+/// Takes an upgraded stream and starts its pump.
+pub(super) async fn start(
+    stream: ServerStream,
+    upgraded: Upgraded,
+    max_message: usize,
+    quoter: Quoter,
+    clock: Clock,
+) -> Connection {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_MAX)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message));
+    let socket = Socket::from_partially_read(stream, upgraded.rest, Role::Client, Some(config)).await;
+    let (events, told) = mpsc::channel(EVENTS);
+    let (commands, given) = mpsc::channel(COMMANDS);
+    let pump = Pump {
+        counted: socket.get_ref().bytes_read(),
+        socket,
+        events,
+        waiting: VecDeque::new(),
+        written: None,
+        outbound: Outbound::default(),
+        ending: None,
+        control: Budget { since: clock.instant(), left: CONTROL_BUDGET },
+        heard_at: None,
+        quoter,
+        clock,
+    };
+    tokio::spawn(pump.run(given));
+    Connection { events: told, commands, subprotocol: upgraded.subprotocol }
+}
+
+struct Pump {
+    socket: Socket,
+    events: mpsc::Sender<LinkEvent>,
+    /// Events the channel had no room for, in order. Only the last may be a data frame.
+    waiting: VecDeque<LinkEvent>,
+    /// The highest ticket that is flushed and not told yet. It may overtake what waits: it says
+    /// less the later it comes.
+    written: Option<u64>,
+    outbound: Outbound,
+    /// The end is near: by when at the latest, and with which failure.
+    ending: Option<(Instant, Failure)>,
+    control: Budget,
+    heard_at: Option<Instant>,
+    /// Bytes of the wire that were looked at as a sign of life.
+    counted: u64,
+    quoter: Quoter,
+    clock: Clock,
+}
+
+/// Control frames that may still come in this window.
+struct Budget {
+    since: Instant,
+    left: u32,
+}
+
+/// What came of polling the socket: at least one of both.
+struct Turn {
+    wrote: Option<Wrote>,
+    read: Option<Read>,
+}
+
+/// What was read.
+enum Read {
+    Whole(Message),
+    /// Bytes, but nothing whole.
+    Part,
+    Failed(Error),
+    End,
+}
+
+/// How pumping ends.
+enum End {
+    /// The connection is over.
+    Down(Failure),
+    /// Nobody holds the other ends of the channels any more.
+    Forgotten,
+}
+
+impl Pump {
+    async fn run(mut self, mut commands: mpsc::Receiver<LinkCommand>) {
+        let end = self.pump(&mut commands).await;
+        let Self { socket, events, waiting, written, .. } = self;
+        // The socket is gone before anybody is told so.
+        drop(socket);
+        drop(commands);
+        let End::Down(failure) = end else { return };
+        let written = written.map(LinkEvent::Written);
+        for event in written.into_iter().chain(waiting).chain([LinkEvent::Down(failure)]) {
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn pump(&mut self, commands: &mut mpsc::Receiver<LinkCommand>) -> End {
+        let mut batch = Vec::with_capacity(COMMANDS);
+        let events = self.events.clone();
+        loop {
+            let may_read = self.may_read();
+            let has_news = self.written.is_some() || !self.waiting.is_empty();
+            let room = self.outbound.room();
+            let due = self.due();
+            let clock = self.clock;
+            tokio::select! {
+                turn = poll_fn(|cx| {
+                    poll_socket(&mut self.socket, &mut self.outbound, &mut self.counted, may_read, cx)
+                }) => {
+                    if let Err(end) = self.carry_out(turn).await {
+                        return end;
+                    }
+                }
+                taken = commands.recv_many(&mut batch, room), if room > 0 => {
+                    if taken == 0 {
+                        return End::Forgotten;
+                    }
+                    for command in batch.drain(..) {
+                        self.take(command);
+                    }
+                }
+                permit = events.reserve(), if has_news => {
+                    let Ok(permit) = permit else { return End::Forgotten };
+                    let news = self.written.take().map(LinkEvent::Written).or_else(|| self.waiting.pop_front());
+                    if let Some(news) = news {
+                        permit.send(news);
+                    }
+                }
+                () = events.closed(), if room == 0 => return End::Forgotten,
+                () = alarm(clock, due), if due.is_some() => {
+                    if let Some(failure) = self.overdue() {
+                        return End::Down(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A data frame that waits for room holds reading: TCP then pushes back.
+    fn may_read(&self) -> bool {
+        self.waiting.len() < WAITING && !matches!(self.waiting.back(), Some(LinkEvent::Frame(_)))
+    }
+
+    fn take(&mut self, command: LinkCommand) {
+        match command {
+            LinkCommand::Write { ticket, frame } => {
+                let message = match frame {
+                    Frame::Text(text) => Message::Text(text.into()),
+                    Frame::Binary(bytes) => Message::Binary(bytes.into()),
+                };
+                self.outbound.push(message, Some(ticket));
+            }
+            LinkCommand::Ping(payload) => self.outbound.push(Message::Ping(payload.into()), None),
+            LinkCommand::Close { code, failure } => {
+                self.outbound.push(close_frame(code), None);
+                self.outbound.seal();
+                self.end_within(CLOSE_WAIT, failure);
+            }
+        }
+    }
+
+    /// The first reason to end stands.
+    fn end_within(&mut self, wait: Duration, failure: Failure) {
+        if self.ending.is_none() {
+            self.ending = Some((self.clock.instant() + wait, failure));
+        }
+    }
+
+    async fn carry_out(&mut self, turn: Turn) -> Result<(), End> {
+        match turn.wrote {
+            Some(Wrote::Flushed(Some(ticket))) => {
+                if self.waiting.is_empty() {
+                    match self.events.try_send(LinkEvent::Written(ticket)) {
+                        Ok(()) => self.written = None,
+                        Err(TrySendError::Full(_)) => self.written = Some(ticket),
+                        Err(TrySendError::Closed(_)) => return Err(End::Forgotten),
+                    }
+                } else {
+                    self.written = Some(ticket);
+                }
+            }
+            Some(Wrote::Flushed(None)) | None => {}
+            Some(Wrote::Blocked) => {
+                self.outbound.note_progress(self.clock.instant(), self.socket.get_ref().bytes_written());
+            }
+            Some(Wrote::Failed(error)) => {
+                // Why may be waiting to be read: a server that closes says so first.
+                self.outbound.give_up();
+                let (failure, _) = verdict::of(error);
+                self.end_within(CLOSE_WAIT, failure);
+            }
+        }
+        match turn.read {
+            None => Ok(()),
+            Some(Read::Part) => self.heard(),
+            Some(Read::Whole(message)) => self.read(message).await,
+            Some(Read::End) => Err(End::Down(self.how_it_ended(Failure::Lost { detail: String::new() }))),
+            Some(Read::Failed(error)) => {
+                let (failure, code) = verdict::of(error);
+                if let Some(code) = code {
+                    self.farewell(code).await;
+                }
+                Err(End::Down(self.how_it_ended(failure)))
+            }
+        }
+    }
+
+    fn how_it_ended(&mut self, otherwise: Failure) -> Failure {
+        self.ending.take().map_or(otherwise, |(_, failure)| failure)
+    }
+
+    async fn read(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Text(text) => self.tell(LinkEvent::Frame(Frame::Text(text.as_str().to_owned()))),
+            Message::Binary(bytes) => self.tell(LinkEvent::Frame(Frame::Binary(bytes.into()))),
+            Message::Ping(_) => {
+                // The library has put the pong in place; the flush takes it out.
+                self.outbound.flush_soon();
+                self.spend_control().await?;
+                self.heard()
+            }
+            Message::Pong(payload) => {
+                self.spend_control().await?;
+                self.tell(LinkEvent::Pong(payload.into()))
+            }
+            Message::Close(frame) => {
+                let closed = verdict::of_close(frame, &self.quoter);
+                // The library has put the answer in place. A server that does not take it has
+                // gone already.
+                let _ = timeout(FAREWELL, self.socket.flush()).await;
+                Err(End::Down(match self.ending.take() {
+                    // Ours came first, and this is the answer.
+                    Some((_, failure)) if self.outbound.is_sealed() => failure,
+                    _ => closed,
+                }))
+            }
+            // Only ever written, never read.
+            Message::Frame(_) => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, event: LinkEvent) -> Result<(), End> {
+        if !self.waiting.is_empty() {
+            self.waiting.push_back(event);
+            return Ok(());
+        }
+        match self.events.try_send(event) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(event)) => {
+                self.waiting.push_back(event);
+                Ok(())
+            }
+            Err(TrySendError::Closed(_)) => Err(End::Forgotten),
+        }
+    }
+
+    /// A sign of life. Not told behind events that wait: whoever holds those knows that we live.
+    fn heard(&mut self) -> Result<(), End> {
+        let now = self.clock.instant();
+        if !self.waiting.is_empty() || self.heard_at.is_some_and(|at| now.since(at) < HEARD_EVERY) {
+            return Ok(());
+        }
+        self.heard_at = Some(now);
+        self.tell(LinkEvent::Heard)
+    }
+
+    async fn spend_control(&mut self) -> Result<(), End> {
+        let now = self.clock.instant();
+        if now.since(self.control.since) >= CONTROL_WINDOW {
+            self.control = Budget { since: now, left: CONTROL_BUDGET };
+        }
+        if let Some(left) = self.control.left.checked_sub(1) {
+            self.control.left = left;
+            return Ok(());
+        }
+        self.farewell(1008).await;
+        let detail = format!("more than {CONTROL_BUDGET} control frames within a second");
+        Err(End::Down(Failure::Protocol { detail }))
+    }
+
+    /// A last close frame, as far as the server lets it out. What still comes in is taken in and
+    /// dropped, for closing a socket with unread bytes in it would tear the frame away.
+    async fn farewell(&mut self, code: u16) {
+        let leaving = async {
+            self.socket.send(close_frame(code)).await.ok()?;
+            let stream = self.socket.get_mut();
+            stream.shutdown().await.ok()?;
+            tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await.ok()
+        };
+        // It is a courtesy: the connection ends either way.
+        let _ = timeout(FAREWELL, leaving).await;
+    }
+
+    /// When something must have happened.
+    fn due(&self) -> Option<Instant> {
+        let stalled = self.outbound.last_progress().map(|at| at + WRITE_DEADLINE);
+        let ending = self.ending.as_ref().map(|(at, _)| *at);
+        stalled.into_iter().chain(ending).min()
+    }
+
+    fn overdue(&mut self) -> Option<Failure> {
+        let now = self.clock.instant();
+        if let Some((_, failure)) = self.ending.take_if(|(at, _)| *at <= now) {
+            return Some(failure);
+        }
+        let bytes = self.socket.get_ref().bytes_written();
+        self.outbound.note_progress(now, bytes);
+        let stalled = self.outbound.last_progress().is_some_and(|at| now.since(at) >= WRITE_DEADLINE);
+        stalled.then_some(Failure::WriteStalled { after: WRITE_DEADLINE })
+    }
+}
+
+/// Writes what can be written, then reads one message.
+fn poll_socket(
+    socket: &mut Socket,
+    outbound: &mut Outbound,
+    counted: &mut u64,
+    may_read: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Turn> {
+    let wrote = match outbound.poll_write(socket, cx) {
+        Poll::Ready(wrote) => Some(wrote),
+        Poll::Pending => None,
+    };
+    let read = match poll_read(socket, counted, may_read, cx) {
+        Poll::Ready(read) => Some(read),
+        Poll::Pending => None,
+    };
+    if wrote.is_none() && read.is_none() { Poll::Pending } else { Poll::Ready(Turn { wrote, read }) }
+}
+
+fn poll_read(socket: &mut Socket, counted: &mut u64, may_read: bool, cx: &mut Context<'_>) -> Poll<Read> {
+    if !may_read {
+        return Poll::Pending;
+    }
+    let polled = Pin::new(&mut *socket).poll_next(cx);
+    let bytes = socket.get_ref().bytes_read();
+    let more = std::mem::replace(counted, bytes) < bytes;
+    if polled.is_pending() && more {
+        return Poll::Ready(Read::Part);
+    }
+    Poll::Ready(match ready!(polled) {
+        Some(Ok(message)) => Read::Whole(message),
+        Some(Err(error)) => Read::Failed(error),
+        None => Read::End,
+    })
+}
+
+fn close_frame(code: u16) -> Message {
+    Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() }))
+}
+
+async fn alarm(clock: Clock, due: Option<Instant>) {
+    if let Some(at) = due {
+        sleep_until(clock.deadline(at)).await;
+    }
+}
