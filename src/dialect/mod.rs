@@ -4,6 +4,18 @@
 //! for each connection and turns frames into [`Act`]s. It reads no clock (it is told the
 //! [`Moment`]), draws no randomness (its ids come from a seed), and touches neither socket nor
 //! store. After each call the caller looks at [`Conversation::poll_timeout`].
+//!
+//! Nothing in a frame is an error of ours and nothing is dropped: what cannot be read is a bad
+//! row, what nobody knows is an event `unrecognised`. An acknowledgement to the server is only
+//! ever handed out in [`Act::Store`], to follow the commit.
+
+pub mod builtin;
+pub mod declarative;
+mod load;
+mod problem;
+
+pub use load::{Options, load, path_of, text_of};
+pub use problem::{Grade, Problem};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -138,6 +150,13 @@ pub trait Conversation: Send + fmt::Debug {
 
     /// What a close by the server means; none: the default of the code.
     fn closed(&mut self, code: u16, reason: &str) -> Option<Verdict>;
+
+    /// What the close that [`Conversation::closed`] was asked about puts on disk (a session to
+    /// be forgotten, a lost cursor). To be stored like any other unit; empty but for dialects
+    /// that say so.
+    fn left_behind(&mut self) -> Unit {
+        Unit::default()
+    }
 
     /// A message as a frame. Called for each attempt.
     ///

@@ -1,0 +1,546 @@
+//! One pass over a frame: is it JSON, is it shallow enough, and where does each value stand?
+//!
+//! The answer is a tape of nodes in the order of the text. It borrows nothing and can be used
+//! again for the next frame. Values are never taken apart: a node is a range of the text, so
+//! numbers keep their digits and objects the order of their members.
+
+use std::borrow::Cow;
+
+use crate::model::json::{MAX_DEPTH, Pointer};
+
+/// A tape with room for more nodes than this is given back after the frame.
+const KEEP_NODES: usize = 64 * 1024;
+
+/// One value (or member name), as a range of the text.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    start: u32,
+    end: u32,
+    /// The node behind this value and all that stands in it.
+    next: u32,
+    /// A string with a backslash in it.
+    escaped: bool,
+}
+
+/// Why a text could not be read as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It nests deeper than [`MAX_DEPTH`].
+    TooDeep,
+    /// It is not JSON from this byte on (RFC 8259; an escaped lone surrogate counts as a fault,
+    /// since nobody could read it later).
+    Invalid(usize),
+}
+
+/// The nodes of one JSON text.
+#[derive(Debug, Default)]
+pub(crate) struct Tape {
+    nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// Reads `text`; afterwards [`Tape::doc`] of the same text gives its values.
+    pub(crate) fn read(&mut self, text: &str) -> Result<(), Fault> {
+        self.nodes.clear();
+        if u32::try_from(text.len()).is_err() {
+            return Err(Fault::Invalid(0));
+        }
+        let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes: &mut self.nodes };
+        reader.blank();
+        reader.value(0)?;
+        reader.blank();
+        if reader.at == text.len() { Ok(()) } else { Err(Fault::Invalid(reader.at)) }
+    }
+
+    /// The whole of the text that was read last.
+    pub(crate) fn doc<'a>(&'a self, text: &'a str) -> Doc<'a> {
+        Doc { text, nodes: &self.nodes, at: 0 }
+    }
+
+    /// Gives memory back after an unusually large text.
+    pub(crate) fn trim(&mut self) {
+        if self.nodes.capacity() > KEEP_NODES {
+            self.nodes = Vec::new();
+        }
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    nodes: &'a mut Vec<Node>,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn blank(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    const fn fault<T>(&self) -> Result<T, Fault> {
+        Err(Fault::Invalid(self.at))
+    }
+
+    /// Positions fit: the length was checked before.
+    #[allow(clippy::cast_possible_truncation, reason = "the text is shorter than u32::MAX, nodes are fewer")]
+    fn open(&mut self) -> usize {
+        self.nodes.push(Node { start: self.at as u32, end: 0, next: 0, escaped: false });
+        self.nodes.len() - 1
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the text is shorter than u32::MAX, nodes are fewer")]
+    fn close(&mut self, node: usize) {
+        let next = self.nodes.len() as u32;
+        self.nodes[node].end = self.at as u32;
+        self.nodes[node].next = next;
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), Fault> {
+        let node = self.open();
+        match self.peek() {
+            Some(b'"') => self.nodes[node].escaped = self.string()?,
+            Some(b'{') => self.object(depth + 1)?,
+            Some(b'[') => self.array(depth + 1)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.word(b"true")?,
+            Some(b'f') => self.word(b"false")?,
+            Some(b'n') => self.word(b"null")?,
+            _ => return self.fault(),
+        }
+        self.close(node);
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Fault> {
+        if depth > MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        self.at += 1;
+        self.blank();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return self.fault();
+            }
+            let name = self.open();
+            self.nodes[name].escaped = self.string()?;
+            self.close(name);
+            self.blank();
+            if self.peek() != Some(b':') {
+                return self.fault();
+            }
+            self.at += 1;
+            self.blank();
+            self.value(depth)?;
+            self.blank();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return self.fault(),
+            }
+            self.blank();
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Fault> {
+        if depth > MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        self.at += 1;
+        self.blank();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.value(depth)?;
+            self.blank();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return self.fault(),
+            }
+            self.blank();
+        }
+    }
+
+    /// Whether the string has escapes in it.
+    fn string(&mut self) -> Result<bool, Fault> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(0x20..) => self.at += 1,
+                _ => return self.fault(),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => match self.unit(self.at + 2) {
+                Some(0xd800..=0xdbff) => {
+                    let low = self.bytes.get(self.at + 6..self.at + 8) == Some(b"\\u");
+                    match self.unit(self.at + 8) {
+                        Some(0xdc00..=0xdfff) if low => self.at += 12,
+                        _ => return self.fault(),
+                    }
+                }
+                Some(0xdc00..=0xdfff) | None => return self.fault(),
+                Some(_) => self.at += 6,
+            },
+            _ => return self.fault(),
+        }
+        Ok(())
+    }
+
+    /// Four hex digits.
+    fn unit(&self, at: usize) -> Option<u32> {
+        let digits = self.bytes.get(at..at + 4)?;
+        digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == from { self.fault() } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if self.bytes[self.at..].starts_with(word) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            self.fault()
+        }
+    }
+}
+
+/// One value of a text that was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doc<'a> {
+    text: &'a str,
+    nodes: &'a [Node],
+    at: usize,
+}
+
+impl<'a> Doc<'a> {
+    fn node(self) -> Node {
+        self.nodes[self.at]
+    }
+
+    fn to(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
+    /// The value's text, without white space around it.
+    pub(crate) fn json(self) -> &'a str {
+        let node = self.node();
+        &self.text[node.start as usize..node.end as usize]
+    }
+
+    /// The string's content, where the value is one.
+    pub(crate) fn string(self) -> Option<Cow<'a, str>> {
+        let json = self.json();
+        let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+        if self.node().escaped { unescape(json).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    }
+
+    /// Whether the member's name is this one.
+    pub(crate) fn is_named(self, name: &str) -> bool {
+        if self.node().escaped {
+            self.string().as_deref() == Some(name)
+        } else {
+            let json = self.json();
+            json.len() == name.len() + 2 && &json[1..json.len() - 1] == name
+        }
+    }
+
+    /// Name and value of each member, where the value is an object.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Self, Self)> {
+        let node = self.node();
+        let end = if self.json().starts_with('{') { node.next as usize } else { 0 };
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            (at < end).then(|| {
+                let member = (self.to(at), self.to(at + 1));
+                at = member.1.node().next as usize;
+                member
+            })
+        })
+    }
+
+    /// Each item, where the value is an array.
+    pub(crate) fn items(self) -> impl Iterator<Item = Self> {
+        let node = self.node();
+        let end = if self.json().starts_with('[') { node.next as usize } else { 0 };
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            (at < end).then(|| {
+                let item = self.to(at);
+                at = item.node().next as usize;
+                item
+            })
+        })
+    }
+
+    /// The member of that name; of several the last one counts.
+    pub(crate) fn member(self, name: &str) -> Option<Self> {
+        self.members().filter(|(key, _)| key.is_named(name)).map(|(_, value)| value).last()
+    }
+
+    /// The value `pointer` points at.
+    pub(crate) fn find(self, pointer: &Pointer) -> Option<Self> {
+        pointer.tokens().iter().try_fold(self, |at, token| match at.json().as_bytes()[0] {
+            b'{' => at.member(token),
+            // RFC 6901, 4: digits without a leading zero.
+            b'[' if token == "0" || !token.starts_with(['0', '+']) => at.items().nth(token.parse().ok()?),
+            _ => None,
+        })
+    }
+
+    /// Whether both are the same value: members in any order, numbers by their value.
+    pub(crate) fn same(self, other: Self) -> bool {
+        let (a, b) = (self.json(), other.json());
+        if a == b {
+            return true;
+        }
+        match (a.as_bytes()[0], b.as_bytes()[0]) {
+            (b'{', b'{') => {
+                self.members().count() == other.members().count()
+                    && self.members().all(|(key, value)| {
+                        key.string()
+                            .and_then(|name| other.member(&name))
+                            .is_some_and(|theirs| value.same(theirs))
+                    })
+            }
+            (b'[', b'[') => {
+                self.items().count() == other.items().count()
+                    && self.items().zip(other.items()).all(|(mine, theirs)| mine.same(theirs))
+            }
+            (b'"', b'"') => self.string() == other.string(),
+            (b'-' | b'0'..=b'9', b'-' | b'0'..=b'9') => plain_number(a) == plain_number(b),
+            _ => false,
+        }
+    }
+}
+
+/// The content of a string, given with its quotation marks.
+pub(crate) fn unescape(json: &str) -> Option<String> {
+    serde_json::from_str(json).ok()
+}
+
+/// A number in the one form that equal numbers share: `1` for `1.0`, `10` for `1e1`. Integers
+/// keep all their digits.
+pub(crate) fn plain_number(json: &str) -> Cow<'_, str> {
+    if json.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(json);
+    }
+    if let Ok(integer) = json.parse::<i128>() {
+        return Cow::Owned(integer.to_string());
+    }
+    match json.parse::<f64>() {
+        // Below 2^53 a float is exactly that integer.
+        #[allow(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+        Ok(float) if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => {
+            Cow::Owned((float as i64).to_string())
+        }
+        Ok(float) => Cow::Owned(float.to_string()),
+        Err(_) => Cow::Borrowed(json),
+    }
+}
+
+/// Writes `text` as a JSON string.
+pub(crate) fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    write_inner(text, out);
+    out.push('"');
+}
+
+/// Writes `text` as it stands within a JSON string.
+fn write_inner(text: &str, out: &mut String) {
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            0x00..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[plain..at]);
+        plain = at + 1;
+        if short.is_empty() {
+            out.push_str("\\u00");
+            for nibble in [byte >> 4, byte & 15] {
+                out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            }
+        } else {
+            out.push_str(short);
+        }
+    }
+    out.push_str(&text[plain..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Doc, Fault, Tape, plain_number, write_string};
+    use crate::model::json::Pointer;
+
+    fn with<T>(text: &str, look: impl FnOnce(Doc<'_>) -> T) -> T {
+        let mut tape = Tape::default();
+        tape.read(text).expect("JSON");
+        look(tape.doc(text))
+    }
+
+    fn find(pointer: &str, text: &str) -> Option<String> {
+        with(text, |doc| doc.find(&Pointer::parse(pointer).unwrap()).map(|found| found.json().to_owned()))
+    }
+
+    #[test]
+    fn a_pointer_finds_the_very_text_of_a_value() {
+        let text =
+            r#" {"a":{"b":[1, 9007199254740993.10 ,{"c/d":true,"~":null}]},"":0,"\u00e4":2,"x":1,"x":[]} "#;
+        assert_eq!(find("/a/b/1", text).as_deref(), Some("9007199254740993.10"));
+        assert_eq!(find("/a/b/2/c~1d", text).as_deref(), Some("true"));
+        assert_eq!(find("/a/b/2/~0", text).as_deref(), Some("null"));
+        assert_eq!(find("/", text).as_deref(), Some("0"));
+        assert_eq!(find("/ä", text).as_deref(), Some("2"));
+        assert_eq!(find("/x", text).as_deref(), Some("[]"));
+        assert_eq!(find("", text).as_deref(), Some(text.trim()));
+        for none in ["/a/b/01", "/a/b/+1", "/a/b/3", "/a/b/0/x", "/q", "/a/b/"] {
+            assert_eq!(find(none, text), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_with_its_place() {
+        let mut tape = Tape::default();
+        for (text, at) in [
+            ("", 0),
+            ("{", 1),
+            ("[1,]", 3),
+            ("{\"a\"}", 4),
+            ("{\"a\":1,}", 7),
+            ("nul", 0),
+            ("01", 1),
+            ("1.", 2),
+            ("-", 1),
+            ("1e", 2),
+            ("\"\u{1}\"", 1),
+            ("\"\\x\"", 1),
+            ("\"\\ud800\"", 1),
+            ("\"\\udc00\"", 1),
+            ("1 2", 2),
+            ("\u{feff}1", 0),
+        ] {
+            assert_eq!(tape.read(text), Err(Fault::Invalid(at)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_told_apart() {
+        let mut tape = Tape::default();
+        assert_eq!(tape.read(&("[".repeat(64) + &"]".repeat(64))), Ok(()));
+        assert_eq!(tape.read(&"[".repeat(65)), Err(Fault::TooDeep));
+        assert_eq!(tape.read(&"{\"a\":".repeat(100_000)), Err(Fault::TooDeep));
+    }
+
+    #[test]
+    fn equal_numbers_share_one_form() {
+        for (a, b) in [("1", "1.0"), ("10", "1e1"), ("-0", "0"), ("0.50", "0.5"), ("-3", "-3.0")] {
+            assert_eq!(plain_number(a), plain_number(b));
+        }
+        assert_ne!(plain_number("9007199254740993"), plain_number("9007199254740992"));
+    }
+
+    #[test]
+    fn sameness_looks_past_order_blanks_and_spelling() {
+        let mut other = Tape::default();
+        for (a, b, same) in [
+            (r#"{"a":1,"b":[true]}"#, r#"{ "b" : [ true ], "a": 1.0 }"#, true),
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#, false),
+            (r#"["\u0061"]"#, r#"["a"]"#, true),
+            ("\"1\"", "1", false),
+            ("[1,2]", "[2,1]", false),
+            ("null", "false", false),
+        ] {
+            other.read(b).unwrap();
+            assert_eq!(with(a, |doc| doc.same(other.doc(b))), same, "{a} {b}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_takes_what_serde_takes(text in r#"[\[\]{}:,"\\a0-9.eE+\- tnu]{0,24}"#) {
+            let serde = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            // Blanks around a raw value and lone surrogates are the only differences.
+            prop_assume!(!text.contains("\\u"));
+            prop_assert_eq!(Tape::default().read(&text).is_ok(), serde);
+        }
+
+        #[test]
+        fn a_written_string_reads_back(text in any::<String>()) {
+            let mut json = String::new();
+            write_string(&text, &mut json);
+            let serde: String = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&serde, &text);
+            let own = with(&json, |doc| doc.string().map(std::borrow::Cow::into_owned));
+            prop_assert_eq!(own, Some(text));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! From what `server.dialect` says to a dialect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::problem::{Problem, nearest};
+use super::{Dialect, builtin, declarative};
+
+/// What the configuration has decided, for checks that only make sense then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Whether the dialect is given the credential (`[auth] method = "message"`). None: not
+    /// decided yet.
+    pub token: Option<bool>,
+}
+
+/// The file that `reference` means; none: a built-in dialect.
+#[must_use]
+pub fn path_of(reference: &str, base: &Path) -> Option<PathBuf> {
+    if builtin::find(reference).is_some() { None } else { Some(base.join(reference)) }
+}
+
+/// The text of the dialect called `reference` (a built-in name, or a path, relative to `base`),
+/// and its name in problems.
+///
+/// # Errors
+/// One problem, when there is no such dialect or the file cannot be read.
+pub fn text_of(reference: &str, base: &Path) -> Result<(String, String), Problem> {
+    if let Some(builtin) = builtin::find(reference) {
+        return Ok((builtin.text.to_owned(), builtin.name.to_owned()));
+    }
+    let path = base.join(reference);
+    let shown = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((text, shown)),
+        Err(error) => {
+            let names: Vec<&str> = builtin::list().iter().map(|builtin| builtin.name).collect();
+            let advice = match nearest(reference, names.iter().copied()) {
+                Some(near) if !reference.contains(['/', '\\', '.']) => format!("did you mean `{near}`?"),
+                _ => format!("built in are {}; anything else is the path of a file", names.join(", ")),
+            };
+            Err(Problem::whole("not_found", &shown, format!("the dialect cannot be read: {error}"), advice))
+        }
+    }
+}
+
+/// Loads the dialect called `reference`: a built-in name, or the path of a file, relative to
+/// `base`. `vars` is `server.vars`.
+///
+/// # Errors
+/// Everything that is wrong with the file or with `vars`, in the order of the file.
+pub fn load(
+    reference: &str,
+    base: &Path,
+    vars: &toml::Table,
+    options: &Options,
+) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
+    let (text, name) = text_of(reference, base).map_err(|problem| vec![problem])?;
+    let vars = json_of(vars, &name).map_err(|problem| vec![problem])?;
+    Ok(declarative::load(&text, &name, vars, options)?)
+}
+
+/// The values as JSON text.
+fn json_of(vars: &toml::Table, file: &str) -> Result<BTreeMap<Arc<str>, Arc<str>>, Problem> {
+    vars.iter()
+        .map(|(name, value)| match json(value) {
+            Some(value) => Ok((Arc::from(name.as_str()), Arc::from(value.to_string()))),
+            None => {
+                let message = format!("`server.vars.{name}` has a value that JSON lacks");
+                let advice = "write dates as texts, in quotation marks; numbers must be finite";
+                Err(Problem::whole("bad_value", file, message, advice))
+            }
+        })
+        .collect()
+}
+
+fn json(value: &toml::Value) -> Option<serde_json::Value> {
+    Some(match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => (*number).into(),
+        toml::Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
+        toml::Value::Boolean(is) => (*is).into(),
+        toml::Value::Datetime(_) => return None,
+        toml::Value::Array(items) => items.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        toml::Value::Table(table) => {
+            let members = table.iter().map(|(name, value)| Some((name.clone(), json(value)?)));
+            members.collect::<Option<serde_json::Map<_, _>>>()?.into()
+        }
+    })
+}
