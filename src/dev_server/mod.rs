@@ -80,7 +80,7 @@ pub struct Options {
     pub acks: Acks,
     /// Time between two steps of the scenario.
     pub pace: Duration,
-    /// Switches that are on from the start.
+    /// What it is told before the first client comes.
     pub faults: Vec<Control>,
     /// Events kept for those who resume.
     pub keep_events: usize,
@@ -179,6 +179,7 @@ impl DevServer {
         let (down, downs) = mpsc::channel(1);
         let (doors, door_calls) = mpsc::channel(1);
         let shared = Arc::new(Shared::new(options, heard, down));
+        shared.options.faults.iter().cloned().for_each(|fault| shared.control(fault));
         let alive = CancellationToken::new();
         let acceptor = Acceptor {
             addr,

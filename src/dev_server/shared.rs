@@ -55,14 +55,10 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(options: Options, heard: mpsc::Sender<Heard>, down: mpsc::Sender<Duration>) -> Self {
-        let mut faults = Faults::default();
-        for fault in &options.faults {
-            faults.set(fault);
-        }
         let state = State {
             history: History::new(options.keep_events, options.keep_event_bytes),
             inbox: Inbox::new(options.keep_received, options.keep_bodies),
-            faults,
+            faults: Faults::default(),
             token: options.token.clone(),
             stats: Stats::default(),
             connections: HashMap::new(),
