@@ -75,7 +75,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("interprocess", &["ipc"]),
     ("jiff", &["model", "config", "cli"]),
     ("notify", &["link"]),
-    ("percent_encoding", &["link", "dialect"]),
+    ("percent_encoding", &["link", "dialect", "dev_server"]),
     ("prometheus_client", &["daemon"]),
     ("rusqlite", &["store"]),
     ("rustix", &["clock", "ipc", "config", "link", "store", "daemon"]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::completions;
+use super::{completions, dev_server};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +33,8 @@ pub(crate) struct Cli {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// A server to develop against, on this machine alone
+    DevServer(dev_server::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page

@@ -14,6 +14,7 @@
 
 mod args;
 mod completions;
+mod dev_server;
 mod exit;
 mod output;
 mod show;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, shell: &mut Shell) -> Outcome {
     match command {
+        Command::DevServer(args) => dev_server::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => completions::man(shell),
     }
