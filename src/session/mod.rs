@@ -11,8 +11,33 @@ use std::time::Duration;
 
 use crate::model::{
     Appended, Due, DueQuery, DueRow, EventRow, Failure, Frame, MessageId, MessageState, Payload, Place,
-    ReasonKind, Record, Recorded, Secret, Severity, TypeRules,
+    ReasonKind, Record, Recorded, Refusal, Secret, Severity, TypeRules,
 };
+
+mod answers;
+mod backoff;
+mod barrier;
+mod connection;
+mod delivery;
+mod drain;
+mod heartbeat;
+mod inbound;
+mod lanes;
+mod learned;
+mod loader;
+mod machine;
+mod passing;
+mod past;
+mod phase;
+mod suspicion;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod trail;
+mod turn;
+mod wire;
+
+pub use machine::Session;
 
 /// What drives the session.
 #[derive(Debug, Clone)]
@@ -94,6 +119,19 @@ pub enum Input {
         /// Its body.
         payload: Payload,
     },
+    /// A request: not kept, one attempt, answered by [`Change::Replied`] in any case.
+    Request {
+        /// Names the answer.
+        ticket: u64,
+        /// Its id.
+        id: MessageId,
+        /// Its type.
+        kind: Arc<str>,
+        /// Its body.
+        payload: Payload,
+    },
+    /// Nobody waits for the reply to this request any longer.
+    ForgetRequest(u64),
     /// The configuration was reloaded.
     Reload(Box<Settings>),
 }
@@ -166,6 +204,14 @@ pub enum Change {
         /// Why it was dropped.
         dropped: Option<String>,
     },
+    /// What became of a request: the server's reply (JSON text, where it has a body), or why there
+    /// is none.
+    Replied {
+        /// As handed in.
+        ticket: u64,
+        /// `NotConnected`, `Uncertain` (the link died first), `Ended` (the server refused it) …
+        outcome: Result<Option<Arc<str>>, Refusal>,
+    },
     /// An ephemeral event came.
     EphemeralEvent(Arc<EventRow>),
     /// An inbound unit is on disk: its rows, in order.
@@ -206,6 +252,23 @@ pub enum Timer {
     Drain,
     /// When held reading has lasted too long.
     Held,
+}
+
+impl Timer {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Redial,
+        Self::Stable,
+        Self::Heartbeat,
+        Self::Dead,
+        Self::Start,
+        Self::Barrier,
+        Self::Confirm,
+        Self::Deferred,
+        Self::Decide,
+        Self::Drain,
+        Self::Held,
+    ];
 }
 
 /// What the session needs of the configuration.

@@ -1,0 +1,762 @@
+//! The way of queued messages to the server.
+//!
+//! The store holds the queue; here is what is under way: the rows held ready, in order of their
+//! places, and what each waits for. Nothing here survives a connection. When it ends, everything
+//! unconfirmed is put down as released and read again from its place, so a resend needs no memory
+//! of its own and comes before everything newer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dialect::Outgoing;
+use crate::model::{
+    Confirm, Delivery as Class, Due, DueRow, Failure, Instant, MessageId, MessageState, Place, Record,
+    Recorded, Resend, Severity,
+};
+
+use super::connection::Connection;
+use super::drain::Drain;
+use super::lanes::Lanes;
+use super::learned::Learned;
+use super::loader::{Loader, MOST_BYTES};
+use super::past::Past;
+use super::suspicion::{STRIKES, Suspicion};
+use super::trail::Trails;
+use super::turn::Turn;
+use super::wire::Wire;
+use super::{Change, Output, Settings, Timer};
+
+/// Frames handed to the link and not flushed, at most, before messages wait: control traffic never
+/// has more than this before it.
+const WRITE_AHEAD: u64 = 64;
+/// Ends on their way to disk, at most, before messages wait.
+const MOST_ENDING: usize = 4096;
+/// Rows held ready at least, however small the window.
+const FEWEST_ROWS: usize = 16;
+
+/// What decides that a message has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// Being written.
+    Write,
+    /// The pong of a ping behind it.
+    Pong,
+    /// The server's reply.
+    Reply,
+    /// The pong, unless the server turns out to reply.
+    Undecided,
+}
+
+/// A message on the wire.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// Its frame.
+    pub(super) ticket: u64,
+    /// What ends it.
+    pub(super) by: By,
+    /// How far it is.
+    pub(super) shown: MessageState,
+    /// When it was flushed.
+    pub(super) flushed: Instant,
+    /// It is read, and left the window.
+    pub(super) aside: bool,
+    /// It is as far as it gets without an answer.
+    pub(super) awaiting: bool,
+    /// It had the time in which the server would have turned out to answer.
+    pub(super) waited: bool,
+}
+
+/// Where a held row stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// It may go out.
+    Waiting,
+    /// Its last attempt failed; it may go out later.
+    Resting,
+    /// It must not be written before the disk knows.
+    Claiming,
+    /// It is out.
+    Wire(Flight),
+}
+
+/// A row the session holds.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) row: DueRow,
+    pub(super) bytes: usize,
+    pub(super) expires: Option<Instant>,
+    /// Attempts in all, as far as this run knows.
+    pub(super) tries: u32,
+    /// It was written on this connection and not answered by a refusal.
+    pub(super) doubt: bool,
+    pub(super) claimed: bool,
+    pub(super) backlog: bool,
+    pub(super) deadline: Option<Instant>,
+    pub(super) references: Vec<String>,
+    pub(super) counters: Vec<u64>,
+    pub(super) stage: Stage,
+}
+
+impl Entry {
+    const fn first_attempt(&self) -> bool {
+        self.row.attempts == 0 && !self.row.was_sent && self.tries == 0
+    }
+
+    /// Whether the server may have it.
+    pub(super) const fn maybe_delivered(&self) -> bool {
+        self.row.was_sent || self.doubt
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) rows: BTreeMap<Place, Entry>,
+    bytes: usize,
+    pub(super) waiting: BTreeSet<Place>,
+    pub(super) deadlines: BTreeSet<(Instant, Place)>,
+    pub(super) lanes: Lanes,
+    loader: Loader,
+    pub(super) past: Past,
+    pub(super) wire: Wire,
+    claims: HashMap<u64, Place>,
+    releases: BTreeMap<u64, Vec<Place>>,
+    pub(super) trails: Trails,
+    pub(super) suspicion: Suspicion,
+    drain: Drain,
+    bears: Option<usize>,
+    pass: u64,
+    /// The window, and nothing else, keeps messages from going out.
+    pub(super) window_full: bool,
+}
+
+impl Delivery {
+    /// `bears`: most unconfirmed messages the server bears.
+    pub(super) fn new(values: &BTreeMap<String, String>, bears: Option<usize>) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            bytes: 0,
+            waiting: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            lanes: Lanes::new(values),
+            loader: Loader::default(),
+            past: Past::default(),
+            wire: Wire::default(),
+            claims: HashMap::new(),
+            releases: BTreeMap::new(),
+            trails: Trails::default(),
+            suspicion: Suspicion::default(),
+            drain: Drain::new(Instant::default(), 0),
+            bears,
+            pass: 0,
+            window_full: false,
+        }
+    }
+
+    /// Most unconfirmed messages, caution left aside.
+    fn window(&self, settings: &Settings) -> usize {
+        self.bears.map_or(settings.outbox.window, |most| most.min(settings.outbox.window)).max(1)
+    }
+
+    /// Messages may flow: read the queue from its beginning.
+    pub(super) fn link_up(&mut self, turn: &Turn<'_>) {
+        self.loader.reset();
+        self.drain = Drain::new(turn.at.instant, self.window(turn.settings));
+    }
+
+    /// Sends what may go, and asks for more where there is room.
+    pub(super) fn pump(&mut self, turn: &mut Turn<'_>, link: &mut Connection, learned: &Learned) {
+        self.window_full = false;
+        if !self.releases.is_empty() {
+            return;
+        }
+        self.send_waiting(turn, link, learned);
+        let most = (2 * self.window(turn.settings)).max(FEWEST_ROWS);
+        let held = self.rows.len() - self.wire.aside.messages;
+        let rows = most.saturating_sub(held);
+        let bytes = MOST_BYTES.saturating_sub(self.bytes - self.wire.aside.bytes);
+        if rows >= most / 4 || self.waiting.is_empty() {
+            let total = self.window(turn.settings);
+            if let Some(query) = self.loader.next(&self.lanes, turn.settings, total, rows, bytes) {
+                turn.out.push(Output::LoadDue(query));
+            }
+        }
+    }
+
+    fn send_waiting(&mut self, turn: &mut Turn<'_>, link: &mut Connection, learned: &Learned) {
+        let total = self.window(turn.settings);
+        let window = if self.suspicion.cautious() { 1 } else { total };
+        self.pass += 1;
+        turn.timers.set(Timer::Drain, None);
+        let mut next = self.waiting.first().copied();
+        while let Some(place) = next {
+            next = self.waiting.range(Place(place.0.saturating_add(1))..).next().copied();
+            if turn.out.unwritten() >= WRITE_AHEAD || self.past.ending() >= MOST_ENDING {
+                return;
+            }
+            let Some(entry) = self.rows.get(&place) else {
+                self.waiting.remove(&place);
+                continue;
+            };
+            let load = self.wire.window;
+            if load.messages >= window
+                || load.messages > 0 && load.bytes + entry.bytes > turn.settings.outbox.window_bytes
+            {
+                self.window_full = true;
+                return;
+            }
+            let name = Arc::clone(&entry.row.lane);
+            let (first, backlog) = (entry.first_attempt(), entry.backlog);
+            let barred = self.lanes.barred(&name, place, first);
+            let lane_window = Lanes::window(turn.settings, &name, total);
+            let pass = self.pass;
+            let lane = self.lanes.at(&name);
+            if lane.passed_in == pass {
+                continue;
+            }
+            if barred || lane.claiming > 0 || lane.wire >= lane_window {
+                lane.passed_in = pass;
+                continue;
+            }
+            if entry.expires.is_some_and(|at| at <= turn.at.instant) {
+                let maybe = entry.maybe_delivered();
+                self.end(turn, place, MessageState::Expired, Some("ttl".to_owned()), maybe);
+                continue;
+            }
+            if backlog
+                && let Err(at) = self.drain.ask(turn.at.instant, turn.settings.outbox.drain_rate, total)
+            {
+                turn.timers.set(Timer::Drain, Some(at));
+                self.lanes.at(&name).passed_in = pass;
+                continue;
+            }
+            if entry.row.resend == Resend::Never && !entry.claimed {
+                self.claim(turn, place);
+            } else {
+                self.send(turn, link, learned, place);
+            }
+        }
+    }
+
+    fn claim(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        entry.stage = Stage::Claiming;
+        self.waiting.remove(&place);
+        let lane = self.lanes.at(&entry.row.lane);
+        lane.waiting -= 1;
+        lane.claiming += 1;
+        let ticket = turn.out.record(Record::Claimed { place });
+        self.claims.insert(ticket, place);
+    }
+
+    fn send(&mut self, turn: &mut Turn<'_>, link: &mut Connection, learned: &Learned, place: Place) {
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        let row = &entry.row;
+        let outgoing = Outgoing { id: &row.id, kind: &row.kind, payload: &row.payload };
+        let encoded = match link.talk.encode(turn.at, outgoing) {
+            Ok(encoded) => encoded,
+            Err(refusal) => {
+                self.end(turn, place, MessageState::Rejected, Some(refusal.message), false);
+                return;
+            }
+        };
+        let by = match row.confirm {
+            Confirm::Sent => By::Write,
+            Confirm::Barrier => By::Pong,
+            Confirm::Reply | Confirm::Learned if encoded.reference.is_none() => By::Pong,
+            Confirm::Reply => By::Reply,
+            Confirm::Learned if learned.answers(&row.kind) => By::Reply,
+            Confirm::Learned => By::Undecided,
+        };
+        if row.delivery == Class::Latest {
+            turn.out.record(Record::OnWire { place });
+        }
+        let ticket = turn.out.write(encoded.frame);
+        entry.tries = entry.tries.saturating_add(1);
+        entry.doubt = true;
+        entry.references.extend(encoded.reference.clone());
+        entry.counters.extend(encoded.counter);
+        let shown = MessageState::Sending;
+        entry.stage = Stage::Wire(Flight {
+            ticket,
+            by,
+            shown,
+            flushed: turn.at.instant,
+            aside: false,
+            awaiting: false,
+            waited: false,
+        });
+        self.wire.name(place, encoded.reference, encoded.counter);
+        self.wire.flushing.insert(ticket, place);
+        self.wire.window.add(entry.bytes);
+        self.waiting.remove(&place);
+        let lane = self.lanes.at(&entry.row.lane);
+        lane.waiting -= 1;
+        lane.wire += 1;
+        if entry.backlog {
+            self.drain.take();
+        }
+        self.tell(turn, place, shown, None);
+    }
+
+    /// Tells where an unfinished message stands.
+    pub(super) fn tell(&mut self, turn: &mut Turn<'_>, place: Place, state: MessageState, why: Option<&str>) {
+        let Some(entry) = self.rows.get(&place) else { return };
+        self.trails.note(&entry.row.id, state, turn.at.wall, entry.tries, why);
+        turn.out.publish(Change::Message {
+            id: entry.row.id.clone(),
+            state,
+            attempt: entry.tries,
+            finished: false,
+            reason: why.map(str::to_owned),
+            reply: None,
+        });
+    }
+
+    /// Sets or clears when a row is looked at.
+    pub(super) fn set_deadline(&mut self, place: Place, at: Option<Instant>) {
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        if let Some(old) = entry.deadline.take() {
+            self.deadlines.remove(&(old, place));
+        }
+        if let Some(at) = at {
+            entry.deadline = Some(at);
+            self.deadlines.insert((at, place));
+        }
+    }
+
+    /// Takes a row out of all that is here. What it leaves behind in the lane's memory of failures
+    /// is for the caller to clear.
+    pub(super) fn forget(&mut self, place: Place) -> Option<Entry> {
+        self.set_deadline(place, None);
+        let entry = self.rows.remove(&place)?;
+        self.bytes -= entry.bytes;
+        let lane = self.lanes.at(&entry.row.lane);
+        match &entry.stage {
+            Stage::Waiting => {
+                self.waiting.remove(&place);
+                lane.waiting -= 1;
+            }
+            Stage::Resting => {}
+            Stage::Claiming => lane.claiming -= 1,
+            Stage::Wire(flight) => {
+                self.wire.flushing.remove(&flight.ticket);
+                self.wire.unread.remove(&flight.ticket);
+                if flight.aside {
+                    self.wire.aside.remove(entry.bytes);
+                } else {
+                    self.wire.window.remove(entry.bytes);
+                    lane.wire -= 1;
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    /// A message took itself off the wire: it is to go out again, at once or after its rest.
+    pub(super) fn off_wire(&mut self, place: Place, stage: Stage) {
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        let lane = self.lanes.at(&entry.row.lane);
+        if let Stage::Wire(flight) = &entry.stage {
+            self.wire.flushing.remove(&flight.ticket);
+            self.wire.unread.remove(&flight.ticket);
+            if flight.aside {
+                self.wire.aside.remove(entry.bytes);
+            } else {
+                self.wire.window.remove(entry.bytes);
+                lane.wire -= 1;
+            }
+        }
+        if matches!(stage, Stage::Waiting) {
+            lane.waiting += 1;
+            self.waiting.insert(place);
+        }
+        entry.stage = stage;
+    }
+
+    /// A message is read and waits for nothing that holds others up: it leaves the window.
+    pub(super) fn set_aside(&mut self, place: Place) {
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        let may = self.wire.may_set_aside(entry.bytes);
+        if let Stage::Wire(flight) = &mut entry.stage
+            && !flight.aside
+            && may
+        {
+            flight.aside = true;
+            self.wire.window.remove(entry.bytes);
+            self.wire.aside.add(entry.bytes);
+            self.lanes.at(&entry.row.lane).wire -= 1;
+        }
+    }
+
+    /// Holds a row ready. Returns false where its lane cannot take it now.
+    fn take(&mut self, turn: &mut Turn<'_>, row: DueRow, backlog: bool) -> bool {
+        if self.rows.contains_key(&row.place) {
+            return true;
+        }
+        let Some(row) = self.past.revise(row) else {
+            return true;
+        };
+        let place = row.place;
+        let tries = self.trails.tries(&row.id).max(row.attempts).max(u32::from(row.was_sent));
+        let total = self.window(turn.settings);
+        if self.lanes.stopped().any(|(_, stop)| stop == place) {
+            // It stopped its lane once, and is queued all the same: somebody let it go.
+            self.lanes.release(place, turn.out);
+            self.tell_stopped(turn);
+        }
+        let first = row.attempts == 0 && !row.was_sent && tries == 0;
+        if self.lanes.barred(&row.lane, place, first)
+            || self.lanes.has_enough(turn.settings, &row.lane, total)
+        {
+            return false;
+        }
+        let not_before = self.past.setback(&row).map(|setback| setback.not_before);
+        let rest = not_before.filter(|at| *at > turn.at.instant);
+        let bytes = row.payload.len();
+        self.bytes += bytes;
+        let lane = self.lanes.at(&row.lane);
+        if row.attempts > 0 {
+            lane.failed.insert(place);
+        }
+        let stage = if rest.is_some() {
+            Stage::Resting
+        } else {
+            lane.waiting += 1;
+            self.waiting.insert(place);
+            Stage::Waiting
+        };
+        let expires = row.expires_at.map(|at| turn.instant_of(at));
+        let entry = Entry {
+            bytes,
+            expires,
+            tries,
+            doubt: false,
+            claimed: false,
+            backlog,
+            deadline: None,
+            references: Vec::new(),
+            counters: Vec::new(),
+            stage,
+            row,
+        };
+        self.rows.insert(place, entry);
+        self.set_deadline(place, rest.map(|at| expires.map_or(at, |expires| at.min(expires))));
+        true
+    }
+
+    /// New rows were committed.
+    pub(super) fn queued(&mut self, turn: &mut Turn<'_>, link: bool, previous: Place, rows: Vec<DueRow>) {
+        let last = rows.last().map_or(previous, |row| row.place);
+        if !self.loader.heard(previous, last) || !link {
+            for row in &rows {
+                self.lanes.passed(&row.lane, row.place);
+            }
+            return;
+        }
+        let most = (2 * self.window(turn.settings)).max(FEWEST_ROWS);
+        for row in rows {
+            if self.rows.len() - self.wire.aside.messages >= most
+                || self.bytes - self.wire.aside.bytes >= MOST_BYTES
+            {
+                self.loader.took(Place(row.place.0 - 1), false);
+                return;
+            }
+            let (lane, place) = (Arc::clone(&row.lane), row.place);
+            if self.lanes.apart(&lane).is_some() {
+                self.lanes.passed(&lane, place);
+            } else if !self.take(turn, row, false) {
+                self.lanes.set_apart(&lane, Place(place.0 - 1), place);
+            }
+        }
+        self.loader.took(last, true);
+    }
+
+    /// The store's answer.
+    pub(super) fn due(&mut self, turn: &mut Turn<'_>, link: bool, due: Due) {
+        let answer = self.loader.answered(due);
+        if let Some(answer) = answer.filter(|_| link) {
+            let mut through = answer.through;
+            let mut end = answer.end;
+            for row in answer.rows {
+                let (lane, place) = (Arc::clone(&row.lane), row.place);
+                if answer.lane.is_some() {
+                    if !self.take(turn, row, answer.backlog) {
+                        (through, end) = (Place(place.0 - 1), false);
+                        break;
+                    }
+                } else if self.lanes.apart(&lane).is_some() {
+                    self.lanes.passed(&lane, place);
+                } else if !self.take(turn, row, answer.backlog) {
+                    self.lanes.set_apart(&lane, Place(place.0 - 1), place);
+                }
+            }
+            if let Some(lane) = answer.lane {
+                self.lanes.read(&lane, through, end);
+            }
+        }
+        if !self.loader.is_waiting() {
+            self.past.settle();
+        }
+    }
+
+    /// Rows behind a message that stops its lane are not needed for now: they are read again when
+    /// it goes on.
+    pub(super) fn make_way(&mut self, name: &Arc<str>) {
+        let barred = |place: &Place| {
+            let entry = self.rows.get(place)?;
+            (entry.row.lane == *name && self.lanes.barred(name, *place, entry.first_attempt()))
+                .then_some(*place)
+        };
+        let behind: Vec<Place> = self.waiting.iter().filter_map(barred).collect();
+        let (Some(first), Some(last)) = (behind.first().copied(), behind.last().copied()) else {
+            return;
+        };
+        for place in behind {
+            self.forget(place);
+        }
+        self.lanes.set_apart(name, Place(first.0 - 1), last);
+    }
+
+    /// A row has another message in its place now.
+    pub(super) fn superseded(&mut self, turn: &mut Turn<'_>, link: bool, old: &MessageId, row: DueRow) {
+        let place = row.place;
+        if let Some(held) = self.rows.get(&place) {
+            if held.row.id != row.id {
+                let backlog = held.backlog;
+                self.drop_row(place);
+                self.take_or_rewind(turn, row, backlog);
+            }
+        } else if link && self.is_behind(&row) {
+            self.take_or_rewind(turn, row, false);
+        } else if self.loader.is_waiting() {
+            self.past.replaced(row);
+        }
+        self.trails.note(old, MessageState::Superseded, turn.at.wall, self.trails.tries(old), None);
+    }
+
+    fn is_behind(&self, row: &DueRow) -> bool {
+        let read = self.lanes.apart(&row.lane).map_or(self.loader.cursor(), |apart| apart.after);
+        row.place <= read
+    }
+
+    fn take_or_rewind(&mut self, turn: &mut Turn<'_>, row: DueRow, backlog: bool) {
+        let (lane, place) = (Arc::clone(&row.lane), row.place);
+        if !self.take(turn, row, backlog) {
+            self.lanes.set_apart(&lane, Place(place.0 - 1), place);
+        }
+    }
+
+    /// Rows are back in the queue: they are read again from their places.
+    pub(super) fn requeued(&mut self, turn: &mut Turn<'_>, rows: &[DueRow]) {
+        for row in rows {
+            self.past.requeued(row.place);
+            self.unstop(turn, row.place);
+            self.trails.note(&row.id, MessageState::Queued, turn.at.wall, 0, Some("retried on request"));
+            if self.lanes.apart(&row.lane).is_some() {
+                self.lanes.set_apart(&row.lane, Place(row.place.0 - 1), row.place);
+            }
+            self.loader.rewind(row.place);
+        }
+    }
+
+    /// Rows ended without us.
+    pub(super) fn gone(&mut self, turn: &mut Turn<'_>, places: &[Place]) {
+        for place in places {
+            self.unstop(turn, *place);
+            self.drop_row(*place);
+            self.past.gone(*place, self.loader.is_waiting());
+        }
+    }
+
+    fn drop_row(&mut self, place: Place) {
+        if let Some(entry) = self.forget(place) {
+            self.wire.unname(place, &entry.references, &entry.counters, None);
+            self.lanes.at(&entry.row.lane).failed.remove(&place);
+            self.lanes.tidy(&entry.row.lane);
+        }
+    }
+
+    /// Somebody wants to take a row back: true where it is not on the wire and goes out no more.
+    pub(super) fn withdraw(&mut self, place: Place) -> bool {
+        if self.on_wire(place) || matches!(self.rows.get(&place), Some(Entry { stage: Stage::Claiming, .. }))
+        {
+            return false;
+        }
+        self.drop_row(place);
+        self.past.withdrawn(place);
+        true
+    }
+
+    /// Whether a row is on the wire, or was until just now.
+    pub(super) fn on_wire(&self, place: Place) -> bool {
+        self.rows.get(&place).is_some_and(|entry| matches!(entry.stage, Stage::Wire(_)) || entry.doubt)
+            || self.releases.values().any(|places| places.contains(&place))
+    }
+
+    /// All rows for which that holds.
+    pub(super) fn wire_places(&self) -> Vec<Place> {
+        let held = self.rows.iter().filter(|(_, entry)| entry.doubt).map(|(place, _)| *place);
+        held.chain(self.releases.values().flatten().copied()).collect()
+    }
+
+    /// Messages written and not confirmed.
+    pub(super) const fn in_flight(&self) -> usize {
+        self.wire.window.messages + self.wire.aside.messages
+    }
+
+    /// Whether that holds for a message.
+    pub(super) fn holds_on_wire(&self, id: &MessageId) -> bool {
+        self.rows.values().any(|entry| entry.row.id == *id && self.on_wire(entry.row.place))
+    }
+
+    fn unstop(&mut self, turn: &mut Turn<'_>, place: Place) {
+        if self.lanes.release(place, turn.out).is_some() {
+            self.tell_stopped(turn);
+        }
+    }
+
+    /// Says in `health` which lanes wait for a person.
+    pub(super) fn tell_stopped(&self, turn: &mut Turn<'_>) {
+        let names: Vec<&str> = self.lanes.stopped().map(|(name, _)| &**name).collect();
+        let entry = (!names.is_empty()).then(|| {
+            (
+                Severity::Warning,
+                format!("nothing goes out in {}: a message there failed", names.join(", ")),
+                "look at it with `holdline ctl messages`, then retry or drop it".to_owned(),
+            )
+        });
+        turn.out.publish(Change::Health { code: "lane_stopped", entry });
+    }
+
+    /// A record is on disk.
+    pub(super) fn recorded(&mut self, turn: &mut Turn<'_>, ticket: u64, outcome: &Recorded) {
+        if let Some(place) = self.claims.remove(&ticket) {
+            if let Some(entry) = self.rows.get_mut(&place)
+                && matches!(entry.stage, Stage::Claiming)
+            {
+                entry.claimed = true;
+                self.lanes.at(&entry.row.lane).claiming -= 1;
+                self.off_wire(place, Stage::Waiting);
+            }
+        } else if self.releases.remove(&ticket).is_some() {
+            if let Recorded::Released { gone } = outcome {
+                for (_, id, state) in gone {
+                    self.lost_for_good(turn, id, *state);
+                }
+            }
+        } else {
+            self.past.recorded(ticket, self.loader.is_waiting());
+        }
+    }
+
+    fn lost_for_good(&mut self, turn: &mut Turn<'_>, id: &MessageId, state: MessageState) {
+        let reason = if state == MessageState::Uncertain {
+            "the link was lost before the server answered"
+        } else {
+            "a newer value of its key is queued"
+        };
+        let attempt = self.trails.tries(id);
+        self.trails.note(id, state, turn.at.wall, attempt, Some(reason));
+        turn.out.publish(Change::Message {
+            id: id.clone(),
+            state,
+            attempt,
+            finished: !state.waits_for_person(),
+            reason: Some(reason.to_owned()),
+            reply: None,
+        });
+    }
+
+    /// The link is gone: what was on the wire is released, everything is read anew on the next one.
+    pub(super) fn link_lost(&mut self, turn: &mut Turn<'_>, failure: &Failure) {
+        self.find_poison(turn, failure);
+        let mut released = Vec::new();
+        let places: Vec<Place> = self.rows.keys().copied().collect();
+        for place in places {
+            let Some(entry) = self.rows.get(&place) else { continue };
+            let out = matches!(entry.stage, Stage::Wire(_));
+            if out || entry.doubt || entry.row.delivery == Class::Latest && entry.tries > 0 {
+                released.push(place);
+            }
+            if out && entry.row.resend == Resend::Always {
+                let why = "the link was lost before the server answered";
+                self.tell(turn, place, MessageState::Queued, Some(why));
+            }
+        }
+        if !released.is_empty() {
+            let ticket = turn.out.record(Record::Released { places: released.clone() });
+            self.releases.insert(ticket, released);
+        }
+        self.rows.clear();
+        self.bytes = 0;
+        self.waiting.clear();
+        self.deadlines.clear();
+        self.wire = Wire::default();
+        self.lanes.clear();
+        self.loader.reset();
+        self.window_full = false;
+        for timer in [Timer::Confirm, Timer::Deferred, Timer::Decide, Timer::Drain] {
+            turn.timers.set(timer, None);
+        }
+    }
+
+    /// A message that was alone on the wire at a death may be its cause.
+    fn find_poison(&mut self, turn: &mut Turn<'_>, failure: &Failure) {
+        let cautious = self.suspicion.cautious();
+        let flying = self.rows.iter().filter(
+            |(_, entry)| matches!(&entry.stage, Stage::Wire(flight) if flight.shown != MessageState::Received),
+        );
+        let suspects: Vec<Place> = flying.map(|(place, _)| *place).collect();
+        if !self.suspicion.died(suspects.len(), failure) {
+            return;
+        }
+        let Some(place) = suspects.first().copied() else { return };
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        entry.row.strikes += 1;
+        let (attempts, strikes) = (entry.row.attempts, entry.row.strikes);
+        if cautious && matches!(failure, Failure::Closed { code: 1009, .. }) {
+            let why = format!("too_large: {failure}");
+            self.end(turn, place, MessageState::Rejected, Some(why), false);
+        } else if strikes >= STRIKES {
+            let why = format!("poison: {STRIKES} connections ended while it was alone on the wire");
+            self.end(turn, place, MessageState::Parked, Some(why), false);
+        } else {
+            self.past.failed(&entry.row, turn.at.instant);
+            turn.out.record(Record::Failed { place, attempts, strikes });
+        }
+    }
+
+    /// When the next row is to be looked at, and why.
+    pub(super) fn set_timers(&self, turn: &mut Turn<'_>) {
+        let first = self.deadlines.first().and_then(|(at, place)| {
+            let timer = match &self.rows.get(place)?.stage {
+                Stage::Wire(flight) if flight.awaiting && !flight.waited => Timer::Decide,
+                Stage::Wire(_) => Timer::Confirm,
+                Stage::Waiting | Stage::Resting | Stage::Claiming => Timer::Deferred,
+            };
+            Some((*at, timer))
+        });
+        for timer in [Timer::Confirm, Timer::Deferred, Timer::Decide] {
+            turn.timers.set(timer, first.filter(|(_, which)| *which == timer).map(|(at, _)| at));
+        }
+    }
+
+    /// Where a message stands.
+    pub(super) fn message_state(
+        &self,
+        id: &MessageId,
+    ) -> Option<(MessageState, u32, Vec<crate::model::HistoryEntry>)> {
+        self.trails.get(id)
+    }
+}
+
+/// How long a message rests after its `attempts`th failure that counts.
+pub(super) fn rest_after(turn: &mut Turn<'_>, attempts: u32, wish: Option<Duration>) -> Duration {
+    use super::backoff::{LONGEST_WISH, delay_at, shorten, stretch};
+    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    let delay = delay_at(&turn.settings.reconnect.delays, step);
+    let rest = shorten(delay, turn.settings.reconnect.jitter, turn.rng);
+    wish.map_or(rest, |wish| rest.max(stretch(wish.min(LONGEST_WISH), turn.rng)))
+}

@@ -1,0 +1,211 @@
+//! Is the other side alive? Any inbound byte says so; silence is asked about, then believed.
+
+use std::time::Duration;
+
+use crate::dialect::Pulse;
+use crate::model::Instant;
+
+use super::{HeartbeatMode, HeartbeatSettings};
+
+const INTERVAL: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How one connection is kept alive: the configuration over the dialect over the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// A WebSocket Ping is sent into the silence.
+    pub(super) ping: bool,
+    /// The dialect's own frame is.
+    pub(super) message: bool,
+    /// How long silence is borne before that.
+    interval: Duration,
+    /// How long an answer may take.
+    pub(super) timeout: Duration,
+    /// How often the server speaks by itself.
+    beat: Option<Duration>,
+}
+
+impl Plan {
+    /// What holds for a connection with this pulse.
+    pub(super) fn new(settings: &HeartbeatSettings, pulse: &Pulse) -> Self {
+        let (ping, message) = match settings.mode {
+            // A server that beats by itself needs no asking; asking where it must not be pinged
+            // and has no heartbeat of its own is impossible.
+            HeartbeatMode::Auto => (pulse.ws_ping && pulse.beat.is_none(), pulse.message),
+            HeartbeatMode::Ping => (true, false),
+            HeartbeatMode::Message => (false, pulse.message),
+            HeartbeatMode::Off => (false, false),
+        };
+        Self {
+            ping,
+            message,
+            interval: settings.interval.or(pulse.every).unwrap_or(INTERVAL),
+            timeout: settings.timeout.or(pulse.timeout).unwrap_or(TIMEOUT),
+            beat: if settings.mode == HeartbeatMode::Off { None } else { pulse.beat },
+        }
+    }
+
+    /// Whether anything is ever sent into the silence.
+    pub(super) const fn asks(&self) -> bool {
+        self.ping || self.message
+    }
+
+    /// How much silence means death; none where silence means nothing.
+    fn bearable(&self) -> Option<Duration> {
+        let asked = self.asks().then(|| self.interval + self.timeout);
+        let beat = self.beat.map(|beat| beat + self.timeout);
+        [asked, beat].into_iter().flatten().min()
+    }
+}
+
+/// What was heard of one connection, and what it was asked.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    heard: Instant,
+    asked: bool,
+    /// Something happened to the machine: an answer must come by then.
+    urgent: Option<Instant>,
+    message_sent: Option<Instant>,
+    rtt: Option<Duration>,
+    /// We do not read ourselves: the silence is our own.
+    frozen: bool,
+}
+
+impl Heartbeat {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { heard: now, asked: false, urgent: None, message_sent: None, rtt: None, frozen: false }
+    }
+
+    /// Bytes came.
+    pub(super) const fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = false;
+        self.urgent = None;
+    }
+
+    /// When something was last heard.
+    pub(super) const fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// We stop reading, or go on: silence counts from the moment reading goes on.
+    pub(super) const fn freeze(&mut self, now: Instant, frozen: bool) {
+        if self.frozen && !frozen {
+            self.heard(now);
+        }
+        self.frozen = frozen;
+    }
+
+    /// A heartbeat goes out now; `message`: the dialect's own frame is among it.
+    pub(super) const fn asked(&mut self, now: Instant, message: bool) {
+        self.asked = true;
+        if message {
+            self.message_sent = Some(now);
+        }
+    }
+
+    /// An answer must come within `timeout` from now: the machine slept, or the network changed.
+    pub(super) fn hurry(&mut self, now: Instant, timeout: Duration) {
+        self.asked = true;
+        let by = now + timeout;
+        self.urgent = Some(self.urgent.map_or(by, |old| old.min(by)));
+    }
+
+    /// The dialect's own heartbeat was answered.
+    pub(super) fn message_answered(&mut self, now: Instant) {
+        if let Some(sent) = self.message_sent.take() {
+            self.rtt = Some(now - sent);
+        }
+    }
+
+    /// A round trip was measured.
+    pub(super) const fn measured(&mut self, rtt: Duration) {
+        self.rtt = Some(rtt);
+    }
+
+    /// The last round trip.
+    pub(super) const fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// When to ask next.
+    pub(super) fn next_beat(&self, plan: &Plan) -> Option<Instant> {
+        (plan.asks() && !self.asked && !self.frozen).then(|| self.heard + plan.interval)
+    }
+
+    /// When the silence has lasted too long.
+    pub(super) fn dead_at(&self, plan: &Plan) -> Option<Instant> {
+        if self.frozen {
+            return None;
+        }
+        let silent = plan.bearable().map(|bearable| self.heard + bearable);
+        [silent, self.urgent].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PULSE: Pulse = Pulse { message: false, ws_ping: true, every: None, timeout: None, beat: None };
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn plan(mode: HeartbeatMode, pulse: Pulse) -> Plan {
+        Plan::new(&HeartbeatSettings { mode, interval: None, timeout: None }, &pulse)
+    }
+
+    #[test]
+    fn silence_is_asked_about_after_20_s_and_believed_after_30() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        assert_eq!(heartbeat.next_beat(&plan), Some(at(20)));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(30)));
+        heartbeat.asked(at(20), false);
+        assert_eq!(heartbeat.next_beat(&plan), None, "asked once per silence");
+        heartbeat.heard(at(25));
+        assert_eq!(heartbeat.next_beat(&plan), Some(at(45)));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(55)));
+    }
+
+    #[test]
+    fn modes_choose_who_asks() {
+        let chatty = Pulse { message: true, ..PULSE };
+        let deaf = Pulse { ws_ping: false, ..PULSE };
+        let beating = Pulse { beat: Some(Duration::from_secs(5)), ..PULSE };
+        for (mode, pulse, ping, message, dead) in [
+            (HeartbeatMode::Auto, chatty, true, true, Some(30)),
+            (HeartbeatMode::Ping, chatty, true, false, Some(30)),
+            (HeartbeatMode::Message, chatty, false, true, Some(30)),
+            (HeartbeatMode::Off, chatty, false, false, None),
+            (HeartbeatMode::Auto, deaf, false, false, None),
+            (HeartbeatMode::Auto, beating, false, false, Some(15)),
+        ] {
+            let plan = plan(mode, pulse);
+            assert_eq!((plan.ping, plan.message), (ping, message), "{mode:?} {pulse:?}");
+            assert_eq!(Heartbeat::new(at(0)).dead_at(&plan), dead.map(at), "{mode:?} {pulse:?}");
+        }
+    }
+
+    #[test]
+    fn while_we_do_not_read_the_clock_stands_still() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.freeze(at(10), true);
+        assert_eq!(heartbeat.dead_at(&plan), None);
+        heartbeat.freeze(at(50), false);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(80)));
+    }
+
+    #[test]
+    fn after_a_wake_the_answer_must_come_sooner() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.hurry(at(5), Duration::from_secs(10));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(15)));
+        heartbeat.heard(at(6));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(36)));
+    }
+}

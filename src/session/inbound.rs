@@ -1,0 +1,202 @@
+//! What the server sent, on its way to disk.
+//!
+//! Nothing is acknowledged to the server before it is on disk, and what the next connection
+//! begins with (cursors, kept names) is what is on disk. Too much on its way there holds
+//! reading, and TCP pushes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::dialect::Given;
+use crate::model::{
+    Appended, Delivery, EventRow, Frame, GapReason, NewRow, Payload, Record, Remembered, RowKind, Secret,
+    Timestamp, TypeRules, Unit,
+};
+
+use super::Change;
+use super::turn::Turn;
+
+/// Units on their way to disk, at most; then reading is held.
+const MOST_UNITS: usize = 1024;
+/// Their bytes, at most.
+const MOST_BYTES: usize = 4 << 20;
+
+type Values = Vec<(Arc<str>, Option<Arc<str>>)>;
+
+#[derive(Debug)]
+struct Pending {
+    connection: u64,
+    bytes: usize,
+    then: Vec<Frame>,
+    cursors: Values,
+    kept: Values,
+}
+
+/// Everything inbound that is not yet on disk, and what of it is.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pending: BTreeMap<u64, Pending>,
+    bytes: usize,
+    held: bool,
+    cursors: BTreeMap<Arc<str>, Arc<str>>,
+    kept: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl Inbound {
+    pub(super) fn new(remembered: &Remembered) -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            bytes: 0,
+            held: false,
+            cursors: remembered.cursors.clone(),
+            kept: remembered.kept.clone(),
+        }
+    }
+
+    /// What a connection begins with.
+    pub(super) fn given(&self, token: Option<Secret>, sign_in: Option<crate::dialect::SignIn>) -> Given {
+        Given { token, kept: self.kept.clone(), cursors: self.cursors.clone(), sign_in }
+    }
+
+    /// Cursors taken into use for the first time.
+    pub(super) fn baseline(&mut self, turn: &mut Turn<'_>, baseline: Vec<(Arc<str>, Arc<str>)>) {
+        if baseline.is_empty() {
+            return;
+        }
+        // Used from now on even if the disk is slow: lost, they would be taken anew.
+        self.cursors.extend(baseline.iter().cloned());
+        let cursors = baseline.into_iter().map(|(name, value)| (name, Some(value))).collect();
+        self.put(turn, 0, Unit { cursors, ..Unit::default() }, Vec::new());
+    }
+
+    /// A frame's unit: ephemeral events are told at once, the rest is put down, and `then` goes
+    /// out once it is on disk.
+    pub(super) fn store(&mut self, turn: &mut Turn<'_>, connection: u64, mut unit: Unit, then: Vec<Frame>) {
+        let mut counted = 0;
+        let rows = std::mem::take(&mut unit.rows);
+        for mut row in rows {
+            if stamp(&mut row, &turn.settings.types, &mut counted) == Delivery::Ephemeral {
+                if let Some(event) = ephemeral(row, turn.at.wall) {
+                    turn.out.publish(Change::EphemeralEvent(Arc::new(event)));
+                }
+            } else {
+                unit.rows.push(row);
+            }
+        }
+        for _ in 0..counted {
+            turn.out.publish(Change::Count("events_without_key"));
+        }
+        if !unit.is_empty() {
+            self.put(turn, connection, unit, then);
+        } else if let Some(mut last) =
+            self.pending.last_entry().filter(|last| last.get().connection == connection)
+        {
+            // An acknowledgement may be cumulative: it must not overtake what is not on disk.
+            last.get_mut().then.extend(then);
+        } else {
+            for frame in then {
+                turn.out.write(frame);
+            }
+        }
+    }
+
+    /// A hole that only we know of.
+    pub(super) fn gap(&mut self, turn: &mut Turn<'_>, connection: u64, detail: &str) {
+        let rows = vec![NewRow::Gap { reason: GapReason::Server, detail: detail.to_owned() }];
+        self.put(turn, connection, Unit { rows, ..Unit::default() }, Vec::new());
+    }
+
+    fn put(&mut self, turn: &mut Turn<'_>, connection: u64, unit: Unit, then: Vec<Frame>) {
+        let pending = Pending {
+            connection,
+            bytes: size(&unit),
+            then,
+            cursors: unit.cursors.clone(),
+            kept: unit.kept.clone(),
+        };
+        self.bytes += pending.bytes;
+        let ticket = turn.out.record(Record::Inbound { received_at: turn.at.wall, unit });
+        self.pending.insert(ticket, pending);
+        if self.pending.len() >= MOST_UNITS || self.bytes >= MOST_BYTES {
+            self.held = true;
+        }
+    }
+
+    /// A unit is on disk. `connection`: the present one, if any.
+    pub(super) fn recorded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        connection: Option<u64>,
+        ticket: u64,
+        appended: Vec<Appended>,
+    ) {
+        let Some(done) = self.pending.remove(&ticket) else {
+            return;
+        };
+        self.bytes -= done.bytes;
+        if self.pending.len() <= MOST_UNITS / 2 && self.bytes <= MOST_BYTES / 2 {
+            self.held = false;
+        }
+        update(&mut self.cursors, done.cursors);
+        update(&mut self.kept, done.kept);
+        if connection == Some(done.connection) {
+            for frame in done.then {
+                turn.out.write(frame);
+            }
+        }
+        if !appended.is_empty() {
+            turn.out.publish(Change::Appended(appended));
+        }
+    }
+
+    /// Whether too much is on its way to disk.
+    pub(super) const fn held(&self) -> bool {
+        self.held
+    }
+}
+
+fn update(values: &mut BTreeMap<Arc<str>, Arc<str>>, changes: Values) {
+    for (name, value) in changes {
+        match value {
+            Some(value) => values.insert(name, value),
+            None => values.remove(&name),
+        };
+    }
+}
+
+/// Sets a row's class and key by the type rules; returns the class. Rows that are no events are
+/// durable.
+fn stamp(row: &mut NewRow, rules: &TypeRules, without_key: &mut u32) -> Delivery {
+    let NewRow::Event { kind, payload, delivery, key, .. } = row else {
+        return Delivery::Durable;
+    };
+    let Some(rule) = rules.find(kind) else {
+        return *delivery;
+    };
+    *delivery = rule.delivery;
+    if rule.key.is_some() {
+        let found = rule.key_of(payload);
+        *without_key += u32::from(found.is_none());
+        *key = Some(found.unwrap_or_default());
+    }
+    rule.delivery
+}
+
+fn ephemeral(row: NewRow, received_at: Timestamp) -> Option<EventRow> {
+    match row {
+        NewRow::Event { id, kind, payload, .. } => {
+            Some(EventRow { seq: None, received_at, kind: RowKind::Event { id, kind, payload } })
+        }
+        NewRow::Gap { .. } | NewRow::Bad { .. } => None,
+    }
+}
+
+fn size(unit: &Unit) -> usize {
+    let row = |row: &NewRow| match row {
+        NewRow::Event { payload, .. } => Payload::len(payload),
+        NewRow::Gap { .. } => 0,
+        NewRow::Bad { frame, .. } => frame.len(),
+    };
+    let value = |(_, value): &(Arc<str>, Option<Arc<str>>)| value.as_ref().map_or(0, |text| text.len());
+    unit.rows.iter().map(row).sum::<usize>() + unit.cursors.iter().chain(&unit.kept).map(value).sum::<usize>()
+}

@@ -1,0 +1,92 @@
+//! One turn of the machine: the moment it happens in, and what its parts may reach for.
+
+use std::collections::VecDeque;
+
+use crate::model::{Frame, Instant, Moment, Record, Timestamp};
+
+use super::timers::Timers;
+use super::{Change, Output, Settings};
+
+/// What every part is handed while an input is dealt with.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    /// Now.
+    pub(super) at: Moment,
+    /// What the driver is to carry out.
+    pub(super) out: &'a mut Outputs,
+    /// When to be woken.
+    pub(super) timers: &'a mut Timers,
+    /// The configuration.
+    pub(super) settings: &'a Settings,
+    /// Jitter and nonces.
+    pub(super) rng: &'a mut fastrand::Rng,
+}
+
+impl Turn<'_> {
+    /// Where a deadline of the steady clock lies on the monotonic one.
+    pub(super) fn instant_of(&self, deadline: Timestamp) -> Instant {
+        self.at.instant + deadline.since(self.at.steady)
+    }
+}
+
+/// The outputs in their order, and the tickets they carry.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    queue: VecDeque<Output>,
+    frames: u64,
+    written: u64,
+    records: u64,
+}
+
+impl Outputs {
+    /// The next output to be carried out.
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    /// Adds one that carries no ticket.
+    pub(super) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    /// Tells whoever is interested.
+    pub(super) fn publish(&mut self, change: Change) {
+        self.push(Output::Publish(change));
+    }
+
+    /// Hands a frame to the link; its ticket comes back when it is flushed.
+    pub(super) fn write(&mut self, frame: Frame) -> u64 {
+        self.frames += 1;
+        self.push(Output::Write { ticket: self.frames, frame });
+        self.frames
+    }
+
+    /// Hands something to the store; its ticket comes back when it is on disk.
+    pub(super) fn record(&mut self, record: Record) -> u64 {
+        self.records += 1;
+        self.push(Output::Record { ticket: self.records, record });
+        self.records
+    }
+
+    /// Frames handed out and not flushed.
+    pub(super) const fn unwritten(&self) -> u64 {
+        self.frames - self.written
+    }
+
+    /// The ticket of the last frame that is flushed.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Everything up to `ticket` is flushed. Tickets from the past or out of thin air change nothing.
+    pub(super) fn flushed(&mut self, ticket: u64) {
+        self.written = self.written.max(ticket.min(self.frames));
+    }
+
+    /// The link is gone: nothing of what was handed to it will be flushed, and what it was not
+    /// yet given is not to be given to the next one.
+    pub(super) fn forget_frames(&mut self) {
+        self.written = self.frames;
+        self.queue.retain(|output| !matches!(output, Output::Write { .. } | Output::Ping(_)));
+    }
+}
