@@ -300,6 +300,7 @@ fn strangers_and_slips_are_seen() {
         strangers(&source).len() + slips(&source).len()
     };
     assert_eq!(seen("session/mod.rs", "use rusqlite::Connection;"), 1);
+    assert_eq!(seen("session/mod.rs", "use rusqlite as sql;"), 1);
     assert_eq!(seen("rpc/api.rs", "fn f() { tokio_tungstenite::connect(); }"), 1);
     assert_eq!(seen("engine/mod.rs", "fn f() { tokio::time::Instant::now(); }"), 1);
     assert_eq!(seen("daemon/backend.rs", "const Q: &str = \"SELECT id FROM outbox\";"), 1);

@@ -66,7 +66,7 @@ impl Source {
             let before = &self.code[..at];
             let after = &self.code[at + name.len()..];
             let own = before.ends_with("::") && !before.ends_with(" ::") || before.ends_with('.');
-            let import = before.trim_end().ends_with("use") && after.trim_start().starts_with([';', ' ']);
+            let import = before.trim_end().ends_with("use") && after.starts_with([';', ' ']);
             !own && (after.starts_with("::") || import)
         })
     }
