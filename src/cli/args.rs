@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, dev_server};
+use super::{completions, ctl, dev_server};
+use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,7 +18,7 @@ Examples:
 
 /// Holds the one WebSocket session to a server for every app on this machine, and loses nothing.
 #[derive(Debug, Parser)]
-#[command(name = "holdline", version, before_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+#[command(name = "holdline", version, before_help = EXAMPLES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -33,6 +34,8 @@ pub(crate) struct Cli {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Ask and steer the running daemon
+    Ctl(ctl::Args),
     /// A server to develop against, on this machine alone
     DevServer(dev_server::Args),
     /// Print a completion script for a shell
@@ -49,15 +52,15 @@ pub(crate) struct Globals {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Which profile: its own configuration, database and socket
-    #[arg(long, global = true, value_name = "NAME", env = "HOLDLINE_PROFILE")]
+    /// Which profile: its own configuration, database and socket (also HOLDLINE_PROFILE)
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
 
-    /// Where the daemon listens, instead of the profile's own socket
-    #[arg(long, global = true, value_name = "PATH", env = "HOLDLINE_SOCKET")]
+    /// Where the daemon listens, instead of the profile's own socket (also HOLDLINE_SOCKET)
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 
-    /// When to use colour
+    /// When to use colour; auto honours NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 
@@ -69,11 +72,8 @@ pub(crate) struct Globals {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal that can, unless `NO_COLOR` is set
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 
@@ -82,18 +82,7 @@ pub(crate) enum Color {
 /// # Errors
 /// When it is none; the text says how one looks.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let millis = match unit.trim_start() {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("write it as 250ms, 10s, 5m, 1h or 7d".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "write it as 250ms, 10s, 5m, 1h or 7d".to_owned())?;
-    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
+    parse_duration(text).map_err(|error| format!("{}; {}", error.message, error.hint))
 }
 
 /// Says why the command line was not understood, or prints the help that was asked for.

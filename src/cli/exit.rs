@@ -3,7 +3,12 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::model::{ErrorKind, Refusal};
+use serde_json::{Map, Value};
+
+use super::show::{BAD, field, styled};
+use super::words::plain;
+use crate::client::CallError;
+use crate::model::ErrorKind;
 
 /// The exit codes. The same numbers in text and JSON; `docs/operating.md` lists them for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,13 +99,25 @@ pub(crate) struct Failed {
     pub(crate) detail: String,
     /// What to do. Empty where there is nothing.
     pub(crate) hint: String,
+    /// No answer came: what was asked for may have happened all the same.
+    pub(crate) unanswered: bool,
+    /// What else belongs to it, for programs.
+    pub(crate) extra: Map<String, Value>,
 }
 
 impl Failed {
     /// A failure that exits as `exit` and says `message`.
     #[must_use]
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, kind: None, message: message.into(), detail: String::new(), hint: String::new() }
+        Self {
+            exit,
+            kind: None,
+            message: message.into(),
+            detail: String::new(),
+            hint: String::new(),
+            unanswered: false,
+            extra: Map::new(),
+        }
     }
 
     /// What was typed, or handed in, makes no sense.
@@ -124,25 +141,35 @@ impl Failed {
     }
 }
 
-impl From<Refusal> for Failed {
-    fn from(refusal: Refusal) -> Self {
-        Self {
-            exit: refusal.kind.into(),
-            kind: Some(refusal.kind),
-            message: refusal.message,
-            detail: String::new(),
-            hint: refusal.hint,
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        let said = error.to_string();
+        match error {
+            CallError::Refused(refusal) => {
+                let kind = refusal.kind();
+                let mut failed = Self::new(kind.map_or(Exit::Failure, Exit::from), plain(&said));
+                failed.kind = kind;
+                failed.hint = plain(refusal.hint());
+                failed.extra = refusal.data.map(|data| data.extra).unwrap_or_default();
+                failed
+            }
+            CallError::Deadline(_) | CallError::Closed(_) => {
+                Self { unanswered: true, ..Self::new(Exit::NotRunning, plain(&said)) }
+            }
+            CallError::Unreadable(_) => Self::new(Exit::Failure, plain(&said)).hint(
+                "daemon and command may be of different versions; `holdline ctl stop`, then start it anew",
+            ),
         }
     }
 }
 
 impl From<io::Error> for Failed {
-    /// Failing to write what was asked for. A reader that went away had what it wanted.
+    /// A reader that went away had what it wanted; all else is a failure.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::new(Exit::Ok, "");
         }
-        Self::new(Exit::Failure, format!("cannot write the output: {error}"))
+        Self::new(Exit::Failure, format!("input or output failed: {error}"))
     }
 }
 
@@ -150,7 +177,11 @@ impl Failed {
     /// As a person reads it: what happened, where, what to do.
     #[must_use]
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("{ERROR}error{ERROR:#}: {}", self.message);
+        if self.exit == Exit::NotRunning && !self.unanswered {
+            // That nothing runs is an answer, not an error.
+            return format!("{}\n{}", self.message, field("Start it", &self.hint)).trim_end().to_owned();
+        }
+        let mut text = format!("{}: {}", styled(BAD.bold(), "error"), self.message);
         if !self.detail.is_empty() {
             text.push('\n');
             text.push_str(self.detail.trim_end_matches('\n'));
@@ -165,7 +196,7 @@ impl Failed {
     /// As a program reads it: one line.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
-        let mut error = serde_json::Map::new();
+        let mut error = self.extra.clone();
         error.insert("exit".to_owned(), self.exit.code().into());
         if let Some(kind) = self.kind.and_then(|kind| serde_json::to_value(kind).ok()) {
             error.insert("kind".to_owned(), kind);
@@ -178,5 +209,3 @@ impl Failed {
         serde_json::json!({ "error": error }).to_string()
     }
 }
-
-const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();

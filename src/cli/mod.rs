@@ -14,6 +14,7 @@
 
 mod args;
 mod completions;
+mod ctl;
 mod dev_server;
 mod exit;
 mod output;
@@ -21,6 +22,7 @@ mod show;
 mod words;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -36,12 +38,13 @@ pub fn main() -> ExitCode {
         Err(error) => return args::refused(&error),
     };
     let mut shell = Shell::new(cli.globals);
-    let outcome = dispatch(cli.command, &mut shell);
+    let outcome = dispatch(cli.command, cli.timeout, &mut shell);
     shell.finish(outcome).into()
 }
 
-fn dispatch(command: Command, shell: &mut Shell) -> Outcome {
+fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> Outcome {
     match command {
+        Command::Ctl(args) => ctl::run(args, timeout, shell),
         Command::DevServer(args) => dev_server::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => completions::man(shell),

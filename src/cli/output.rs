@@ -1,6 +1,6 @@
 //! Where output goes: the only file that touches the terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anstream::AutoStream;
 use serde::Serialize;
@@ -14,6 +14,8 @@ pub(crate) struct Shell {
     globals: Globals,
     out: AutoStream<io::Stdout>,
     err: AutoStream<io::Stderr>,
+    /// Lines of what [`Shell::redraw`] showed last.
+    drawn: usize,
 }
 
 impl Shell {
@@ -28,7 +30,12 @@ impl Shell {
         };
         let out = choice.unwrap_or_else(|| AutoStream::choice(&io::stdout()));
         let err = choice.unwrap_or_else(|| AutoStream::choice(&io::stderr()));
-        Self { globals, out: AutoStream::new(io::stdout(), out), err: AutoStream::new(io::stderr(), err) }
+        Self {
+            globals,
+            out: AutoStream::new(io::stdout(), out),
+            err: AutoStream::new(io::stderr(), err),
+            drawn: 0,
+        }
     }
 
     /// The global options.
@@ -78,6 +85,48 @@ impl Shell {
         let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;
         line.push(b'\n');
         self.raw(&line)
+    }
+
+    /// Shows `text` where the last one stood, for a person at a terminal.
+    ///
+    /// # Errors
+    /// As [`Shell::print`].
+    pub(crate) fn redraw(&mut self, text: &str) -> Result<(), Failed> {
+        // Up to where the last one began; no wrapping meanwhile, so that a line stays a line.
+        let up = if self.drawn == 0 { String::new() } else { format!("\x1b[{}F", self.drawn) };
+        self.raw(format!("\x1b[?7l{up}").as_bytes())?;
+        for line in text.lines() {
+            self.print(line)?;
+            self.raw(b"\x1b[K\n")?;
+        }
+        self.raw(b"\x1b[J\x1b[?7h")?;
+        self.drawn = text.lines().count();
+        Ok(())
+    }
+
+    /// Goes on only where a person says so, or `--yes` was given.
+    ///
+    /// # Errors
+    /// A usage error where nobody can be asked; exit 1 where the person says no.
+    pub(crate) fn confirm(&mut self, question: &str, yes: bool) -> Result<(), Failed> {
+        if yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(Failed::usage("this cannot be undone, and nobody can be asked here")
+                .hint("say --yes if it is meant"));
+        }
+        write!(self.err, "{question} [y/N] ")?;
+        self.err.flush()?;
+        let mut answer = String::new();
+        io::stdin()
+            .lock()
+            .read_line(&mut answer)
+            .map_err(|error| Failed::new(Exit::Failure, format!("cannot read the answer: {error}")))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failed::new(Exit::Failure, "nothing was done")),
+        }
     }
 
     /// Says something beside the data, on standard error. Nobody depends on it being read.

@@ -9,6 +9,9 @@ const TYPE_WIDTH: usize = 40;
 /// Longest piece of a frame in a list.
 const PREVIEW: usize = 60;
 
+/// Where no event of a type is kept.
+pub(crate) const NO_STATE: &str = "No event of this type with a key is kept.";
+
 /// `#1042  10:02:11  order_status  {"orderId":7}`
 pub(crate) fn line(event: &Event, reader: &Reader) -> String {
     let number = event.seq.map_or_else(|| "live".to_owned(), |seq| format!("#{seq}"));

@@ -80,9 +80,10 @@ fn headline(message: &Message, reader: &Reader) -> String {
     if message.attempts > 0 {
         text.push_str(&format!(" after {}", counted(message.attempts.into(), "attempt")));
     }
-    let last = match message.state {
-        MessageState::Queued | MessageState::Sending => Some(reader.now),
-        _ => message.history.last().map(|entry| entry.at),
+    let last = if matches!(message.state, MessageState::Queued | MessageState::Sending) {
+        Some(reader.now)
+    } else {
+        message.history.last().map(|entry| entry.at)
     };
     if let Some(last) = last.filter(|last| *last > message.queued_at) {
         text.push_str(&format!(", {}", length(last.since(message.queued_at))));

@@ -239,6 +239,24 @@ fn inbox(report: &StatusReport, reader: &Reader) -> String {
 }
 
 fn cursors(cursors: &[CursorStatus], reader: &Reader) -> String {
+    let mut name = "cursors";
+    let mut text = String::new();
+    for line in cursor_lines(cursors, reader) {
+        text.push_str(&field(name, &line));
+        name = "";
+    }
+    text
+}
+
+/// `ctl cursors`: one line each.
+pub(crate) fn cursor_list(cursors: &[CursorStatus], reader: &Reader) -> String {
+    if cursors.is_empty() {
+        return "No cursors.\n".to_owned();
+    }
+    cursor_lines(cursors, reader).join("\n") + "\n"
+}
+
+fn cursor_lines(cursors: &[CursorStatus], reader: &Reader) -> Vec<String> {
     let rows: Vec<_> = cursors
         .iter()
         .map(|cursor| {
@@ -254,13 +272,7 @@ fn cursors(cursors: &[CursorStatus], reader: &Reader) -> String {
             [cut(&plain(&cursor.name), NAME_WIDTH), format!("#{}", cursor.seq), behind, seen]
         })
         .collect();
-    let mut name = "cursors";
-    let mut text = String::new();
-    for line in words::table(&rows) {
-        text.push_str(&field(name, &line));
-        name = "";
-    }
-    text
+    words::table(&rows)
 }
 
 fn apps(clients: &[ClientStatus]) -> String {
