@@ -14,6 +14,7 @@ mod modes;
 mod paths;
 mod problem;
 mod reader;
+mod section;
 mod server_url;
 mod settings;
 mod show;

@@ -173,6 +173,11 @@ fn run_user() -> Option<PathBuf> {
     None
 }
 
+/// Who said it: a command line may take the variable for its flag, and then the variable did.
+fn told(flag: &'static str, variable: &'static str, same: bool) -> Origin {
+    if same { Origin::Environment(variable) } else { Origin::Flag(flag) }
+}
+
 /// Longest profile name, in bytes.
 const MAX_PROFILE: usize = 64;
 
@@ -185,14 +190,18 @@ const MAX_PROFILE: usize = 64;
 pub fn locate(sources: &Sources) -> Result<Places, Problem> {
     let env = &sources.environment;
     let (profile, profile_from) = match (&sources.profile, env.get("HOLDLINE_PROFILE")) {
-        (Some(name), _) => (name.clone(), Origin::Flag("--profile")),
+        (Some(name), same) => {
+            (name.clone(), told("--profile", "HOLDLINE_PROFILE", same == Some(OsStr::new(name))))
+        }
         (None, Some(name)) => (name.to_string_lossy().into_owned(), Origin::Environment("HOLDLINE_PROFILE")),
         (None, None) => ("default".to_owned(), Origin::Default),
     };
     check_profile(&profile)?;
 
     let (config, config_from) = match (&sources.config, env.get("HOLDLINE_CONFIG")) {
-        (Some(path), _) => (env.absolute(path), Origin::Flag("--config")),
+        (Some(path), same) => {
+            (env.absolute(path), told("--config", "HOLDLINE_CONFIG", same == Some(path.as_os_str())))
+        }
         (None, Some(path)) => (env.absolute(Path::new(path)), Origin::Environment("HOLDLINE_CONFIG")),
         (None, None) => {
             let file =
@@ -205,7 +214,9 @@ pub fn locate(sources: &Sources) -> Result<Places, Problem> {
         None => (default_state_dir(env)?, Origin::Default),
     };
     let (socket, socket_from) = match (&sources.socket, env.get("HOLDLINE_SOCKET")) {
-        (Some(path), _) => (env.absolute(path), Origin::Flag("--socket")),
+        (Some(path), same) => {
+            (env.absolute(path), told("--socket", "HOLDLINE_SOCKET", same == Some(path.as_os_str())))
+        }
         (None, Some(path)) => (env.absolute(Path::new(path)), Origin::Environment("HOLDLINE_SOCKET")),
         (None, None) => (default_socket(env, &state_dir, &profile), Origin::Default),
     };

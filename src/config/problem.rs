@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{EXIT_INVALID, EXIT_UNSAFE, MAX_PROBLEMS};
+use super::{EXIT_INVALID, EXIT_UNSAFE};
 
 /// How much a problem matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,12 +164,7 @@ impl std::fmt::Display for Problem {
 /// All problems as people read them, a blank line between them.
 #[must_use]
 pub fn render(problems: &[Problem], home: Option<&Path>) -> String {
-    let shown = problems.iter().take(MAX_PROBLEMS).map(|problem| problem.render(home));
-    let mut out = shown.collect::<Vec<_>>().join("\n\n");
-    if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
-        let _ = write!(out, "\n\n… and {more} more");
-    }
-    out
+    problems.iter().map(|problem| problem.render(home)).collect::<Vec<_>>().join("\n\n")
 }
 
 /// All problems as programs read them.
@@ -186,6 +181,9 @@ pub(super) fn shorten(path: &Path, home: Option<&Path>) -> String {
     }
 }
 
+/// Most characters of a line that are shown.
+const WIDEST: usize = 400;
+
 /// Cuts the excerpt for `span` out of `text`; `hidden` are byte ranges that must not be seen.
 /// Gives line and column from 1 with it.
 pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) -> (usize, usize, Excerpt) {
@@ -196,47 +194,38 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) 
     let line = text[..begin].matches('\n').count() + 1;
     let column = text[begin..start].chars().count() + 1;
 
+    let hidden: Vec<_> = hidden.iter().filter(|range| range.start < end && range.end > begin).collect();
     let mut shown = String::new();
-    let mut from = 0;
-    let mut to = 0;
-    let mut at = begin;
+    // How many characters of the shown line stand before a place of the text.
+    let mut from = None;
+    let mut to = None;
+    let mut length = 0;
     let mut masking = false;
     for (offset, c) in text[begin..end].char_indices() {
-        at = begin + offset;
-        if at == start {
-            from = shown.chars().count();
+        let at = begin + offset;
+        if at >= start {
+            from = from.or(Some(length));
         }
-        if at == stop {
-            to = shown.chars().count();
+        if at >= stop {
+            to = to.or(Some(length));
         }
-        if hidden.iter().any(|range| range.contains(&at)) {
-            if !masking {
-                shown.push_str("***");
-            }
-            masking = true;
-            continue;
+        if length >= WIDEST {
+            shown.push('…');
+            break;
         }
-        masking = false;
-        match c {
-            '\t' => shown.push(' '),
-            c if c.is_control() => {}
-            c => shown.push(c),
+        let hide = hidden.iter().any(|range| range.contains(&at));
+        if hide && !masking {
+            shown.push_str("***");
+            length += 3;
+        } else if !hide && (c == '\t' || !c.is_control()) {
+            shown.push(if c == '\t' { ' ' } else { c });
+            length += 1;
         }
+        masking = hide;
     }
-    let whole = shown.chars().count();
-    if start > at || text[begin..end].is_empty() {
-        from = whole;
-    }
-    if stop > at || to < from {
-        to = whole;
-    }
-    const WIDEST: usize = 400;
-    if whole > WIDEST {
-        shown = shown.chars().take(WIDEST).chain(['…']).collect();
-        from = from.min(WIDEST);
-        to = to.min(WIDEST);
-    }
-    (line, column, Excerpt { text: shown, start: from, width: to.saturating_sub(from).max(1) })
+    let start = from.unwrap_or(length);
+    let width = to.unwrap_or(length).saturating_sub(start).max(1);
+    (line, column, Excerpt { text: shown, start, width })
 }
 
 /// The character boundary at or before `at`.

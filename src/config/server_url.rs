@@ -1,7 +1,7 @@
 //! The server's address: `ws://` or `wss://`, host, port, path and query (RFC 6455, 3).
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A checked WebSocket URL without user info and fragment.
 ///
@@ -135,8 +135,7 @@ impl ServerUrl {
         let host = self.host();
         host == "localhost"
             || host.ends_with(".localhost")
-            || host.parse::<Ipv4Addr>().is_ok_and(|it| it.is_loopback())
-            || host.parse::<Ipv6Addr>().is_ok_and(|it| it.is_loopback())
+            || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
     }
 
     const fn scheme(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::warning;
 use crate::config::kinds::{Command, FilePath, HEADER_NAME, OneOf, Span, Text, is_http_token};
-use crate::config::reader::Section;
+use crate::config::section::Section;
 use crate::config::{Problem, check_secret_file};
 
 /// `[auth]`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{DAY, TEN_YEARS};
 use crate::config::Problem;
 use crate::config::kinds::{Count, FilePath, Fraction, JsonPointer, List, OneOf, Size, Span, Text, clip};
-use crate::config::reader::Section;
+use crate::config::section::Section;
 use crate::model::{Confirm, Delivery, Resend, TypeGlob, TypeRule, TypeRules};
 
 /// `[heartbeat]`.

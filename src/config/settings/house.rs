@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::config::Origin;
 use crate::config::kinds::{Count, FilePath, OneOf, Size, Text};
 use crate::config::paths::lock_beside;
-use crate::config::reader::{Origin, Section};
+use crate::config::section::Section;
 use crate::config::{Places, Problem};
 use crate::model::Durability;
 

@@ -21,8 +21,9 @@ pub use server::{DialectChoice, Server, Tls};
 use super::document::Document;
 use super::paths::{Environment, Origins};
 use super::problem::Severity;
-use super::reader::{Entry, KeyDoc, Reader, Section, Written, has_errors, place};
-use super::{Origin, Places, Problem, Sources, locate};
+use super::reader::{Entry, KeyDoc, Reader, Written, has_errors, place};
+use super::section::Section;
+use super::{MAX_PROBLEMS, Origin, Places, Problem, Sources, locate};
 use crate::model::TypeRules;
 
 /// A day: the longest wait that makes sense between two tries.
@@ -221,24 +222,30 @@ impl Sections {
     }
 }
 
+/// Largest text of which more than the first fault of form is told.
+const MAX_RECOVERY: usize = 64 * 1024;
+
 /// Takes the text apart. Where its form is broken only that is told: what follows a broken line
 /// is guesswork.
 fn parse(document: &Document) -> Result<toml::Spanned<DeTable<'_>>, Vec<Problem>> {
-    let (table, faults) = DeTable::parse_recoverable(&document.text);
-    if faults.is_empty() {
-        return Ok(table);
-    }
-    let hidden = quoted_texts(&document.text);
+    let mut faults = match DeTable::parse(&document.text) {
+        Ok(table) => return Ok(table),
+        Err(_) if document.text.len() <= MAX_RECOVERY => DeTable::parse_recoverable(&document.text).1,
+        Err(fault) => vec![fault],
+    };
     let end = document.text.len();
-    let problems = faults.iter().map(|fault| {
-        let problem = Problem::new("syntax", format!("this is not TOML: {}", fault.message()), "")
-            .in_file(&document.path);
-        place(problem, document, &fault.span().unwrap_or(end..end), &hidden)
+    let span = |fault: &toml::de::Error| fault.span().unwrap_or(end..end);
+    faults.sort_by_key(|fault| span(fault).start);
+    let hidden = quoted_texts(&document.text);
+    let problems = faults.iter().take(4 * MAX_PROBLEMS).map(|fault| {
+        let message = format!("this is not TOML: {}", fault.message());
+        let problem = Problem::new("syntax", message, "").in_file(&document.path);
+        place(problem, document, &span(fault), &hidden)
     });
     let mut problems: Vec<_> = problems.collect();
-    problems.sort_by_key(|problem| (problem.line, problem.column));
     // The first fault of a line brings the others with it.
     problems.dedup_by_key(|problem| problem.line);
+    problems.truncate(MAX_PROBLEMS);
     Err(problems)
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::DAY;
 use crate::config::Problem;
 use crate::config::kinds::{Count, Data, Flag, JsonPointer, List, OneOf, Span, Text, Visible};
-use crate::config::reader::Section;
+use crate::config::section::Section;
 use crate::model::TypeGlob;
 use crate::model::json::Pointer;
 

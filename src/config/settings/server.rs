@@ -8,7 +8,7 @@ use crate::config::kinds::{
     Data, FilePath, Flag, Headers, List, ProxyUrl, Size, Span, Text, Url, Visible, is_http_token,
 };
 use crate::config::modes::{OpenFault, open_regular, plain};
-use crate::config::reader::Section;
+use crate::config::section::Section;
 use crate::config::{Problem, ServerUrl, check_secret_file};
 use crate::model::Secret;
 
