@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, ctl, dev_server};
+use super::{completions, config, ctl, dev_server};
 use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Ctl(ctl::Args),
     /// A server to develop against, on this machine alone
     DevServer(dev_server::Args),
+    /// Write, check and show the configuration
+    Config(config::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page

@@ -14,6 +14,7 @@
 
 mod args;
 mod completions;
+mod config;
 mod ctl;
 mod dev_server;
 mod exit;
@@ -46,6 +47,7 @@ fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> O
     match command {
         Command::Ctl(args) => ctl::run(args, timeout, shell),
         Command::DevServer(args) => dev_server::run(&args, shell),
+        Command::Config(args) => config::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => completions::man(shell),
     }

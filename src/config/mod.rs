@@ -18,6 +18,7 @@ mod section;
 mod server_url;
 mod settings;
 mod show;
+mod starter;
 pub mod units;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use settings::{
     SignIn, Store, Tls, TokenSource, Urgency, Weekday, load, reference,
 };
 pub use show::{show, show_json};
+pub use starter::starter;
 
 /// Exit code where the content of the configuration does not do.
 pub const EXIT_INVALID: u8 = 78;

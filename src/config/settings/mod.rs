@@ -6,6 +6,7 @@ mod house;
 mod notices;
 mod server;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -72,7 +73,7 @@ pub struct Config {
 /// What a newer configuration changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Keys whose values differ, in the order of the file's sections.
+    /// Keys whose values differ, by name.
     pub changed: Vec<String>,
     /// The link has to be made anew for it.
     pub reconnect: bool,
@@ -97,30 +98,31 @@ impl Config {
     /// What `newer` changes. Secrets are compared too, and not shown.
     #[must_use]
     pub fn compare(&self, newer: &Self) -> Difference {
-        let differs = |a: &Entry, b: &Entry| a.fingerprint != b.fingerprint || a.value != b.value;
-        let find = |entries: &[Entry], key: &str| entries.iter().find(|it| it.key() == key).cloned();
+        let rows = |config: &Self| -> BTreeMap<String, (Option<String>, u64)> {
+            config.entries.iter().map(|it| (it.key(), (it.value.clone(), it.fingerprint))).collect()
+        };
+        let (before, after) = (rows(self), rows(newer));
+        let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let mut difference = Difference::default();
-        for entry in &newer.entries {
-            let key = entry.key();
-            let before = find(&self.entries, &key);
-            if before.is_none_or(|before| differs(&before, entry)) {
-                difference.changed.push(key);
-            }
-        }
-        let gone = self.entries.iter().map(Entry::key).filter(|key| find(&newer.entries, key).is_none());
-        difference.changed.extend(gone);
-        for key in &difference.changed {
+        for key in all.into_iter().filter(|key| before.get(*key) != after.get(*key)) {
             difference.reconnect |= key.starts_with("server.") || key.starts_with("auth.");
-            if ["store.", "ipc.", "log.", "profile", "socket", "state_dir"]
-                .iter()
-                .any(|it| key.starts_with(it))
-            {
+            if RESTART.iter().any(|part| key.starts_with(part)) {
                 difference.needs_restart.push(key.clone());
             }
+            difference.changed.push(key.clone());
         }
         difference
     }
+
+    /// The folder relative paths of the configuration begin at.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        self.places.config.parent().unwrap_or(Path::new("/"))
+    }
 }
+
+/// What only a restart brings into effect.
+const RESTART: [&str; 6] = ["store.", "ipc.", "log.", "profile", "socket", "state_dir"];
 
 /// Reads and checks the configuration. Opens no socket and no database, writes nothing, and never
 /// waits.

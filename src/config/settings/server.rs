@@ -1,5 +1,6 @@
 //! `[server]`: where to, and how it is spoken to.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub struct Server {
     /// Time for name, TCP, TLS and upgrade together.
     pub connect_timeout: Duration,
     /// Values the dialect asks for.
-    pub vars: serde_json::Map<String, serde_json::Value>,
+    pub vars: toml::Table,
     /// Largest message either way, in bytes.
     pub max_message: u64,
     /// `tls`.
@@ -42,6 +43,17 @@ pub enum DialectChoice {
     Named(String),
     /// A dialect file; it exists.
     File(PathBuf),
+}
+
+impl DialectChoice {
+    /// What stands in the configuration, the path of a file made absolute.
+    #[must_use]
+    pub fn reference(&self) -> Cow<'_, str> {
+        match self {
+            Self::Named(name) => name.into(),
+            Self::File(path) => path.to_string_lossy(),
+        }
+    }
 }
 
 /// `server.tls`.
@@ -136,7 +148,8 @@ pub(super) fn read(mut server: Section<'_, '_>) -> Option<Server> {
         subprotocols,
         headers,
         connect_timeout,
-        vars,
+        // Every value came from TOML, so it goes back into it.
+        vars: toml::Table::try_from(vars).unwrap_or_default(),
         max_message,
         tls,
     })
