@@ -5,12 +5,52 @@
 //! answers. A reader thread answers questions from a connection of its own. After a failed sync
 //! nothing is trusted: calls fail and [`StoreEvent::Fatal`] ends the daemon with exit 74.
 
+//!
+//! # Invariants
+//! - No answer and no event leaves before its commit; nothing of a rolled-back batch is ever seen.
+//! - A statement that fails refuses its caller alone; anything else fails all callers in the batch.
+//!   The engine's records are never refused: after a full disk they are done again.
+//! - Numbers and places are handed out in memory, with the highest one in the same commit.
+//! - Nothing is ever counted: the numbers of `status` stand in one row, written in every commit.
+//! - A damaged file is set aside, never overwritten or deleted.
+
+mod batch;
+mod codes;
+mod cursors;
+mod dedupe;
+mod desk;
+mod due;
+mod handle;
+mod ids;
+mod inbox;
+mod memory;
+mod migrations;
+mod open;
+mod outbox;
+mod outbox_row;
+mod quarantine;
+mod reader;
+mod request;
+mod retention;
+mod salvage;
+mod suspicion;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod writer;
+
+pub use handle::{Opened, Store};
+pub use open::OpenError;
+use open::Stop;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Due, DueRow, Durability, EventRow, MessageId, MessageState, Place, Recorded, Seq, Timestamp, TypeGlob,
+    Due, DueRow, Durability, EventRow, Message, MessageId, MessageState, Place, QuarantineEntry, Recorded,
+    Seq, Timestamp, TypeGlob,
 };
 
 /// What the store needs of the configuration.
@@ -79,8 +119,9 @@ pub enum StoreEvent {
     Recorded(Vec<(u64, Recorded)>),
     /// Answer to a load of due rows.
     Due(Due),
-    /// Rows appended without the session (retention gaps, for live subscribers).
-    Appended(Vec<Arc<EventRow>>),
+    /// The disk takes nothing now (full, read-only, locked), in these words: apps are refused, the
+    /// engine's records wait and are tried again every second. None: it goes on.
+    Stalled(Option<String>),
     /// The database cannot be trusted any more: end with exit 74.
     Fatal(String),
 }
@@ -127,6 +168,62 @@ pub struct Counters {
     pub oldest_queued_at: Option<Timestamp>,
     /// Size of the database's files.
     pub file_bytes: u64,
+}
+
+/// The writer's inbox is full: what was to be handed in comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full<T>(pub T);
+
+/// A message and where it stands.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its place, for paging and for finding what the session knows of it.
+    pub place: Place,
+    /// The message, with the part of its history that is on disk.
+    pub message: Message,
+}
+
+/// Which messages to list.
+#[derive(Debug, Clone, Default)]
+pub struct MessageQuery {
+    /// Only these states; empty: all.
+    pub states: Vec<MessageState>,
+    /// Only these types (any of them); empty: all.
+    pub types: Vec<TypeGlob>,
+    /// Only places behind this one.
+    pub after: Place,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of messages, by place.
+#[derive(Debug, Clone, Default)]
+pub struct MessagePage {
+    /// Messages that fit.
+    pub rows: Vec<Stored>,
+    /// `after` of the next page: the last place looked at. A page may be empty and have a next
+    /// one, where a filter fits little.
+    pub next: Place,
+    /// Whether there is more behind it.
+    pub more: bool,
+}
+
+/// A page of newest values, by key.
+#[derive(Debug, Clone, Default)]
+pub struct StatePage {
+    /// Keys and their newest events.
+    pub rows: Vec<(String, Arc<EventRow>)>,
+    /// Whether there are more keys behind the last one.
+    pub more: bool,
+}
+
+/// A page of quarantined frames, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct QuarantinePage {
+    /// The entries.
+    pub entries: Vec<QuarantineEntry>,
+    /// Whether there are more behind the last one.
+    pub more: bool,
 }
 
 /// A durable cursor.

@@ -1,0 +1,152 @@
+//! Carrying requests out within the open transaction.
+
+use std::collections::HashSet;
+
+use super::desk::Desk;
+use super::outbox::{self, Ended};
+use super::request::{Answers, ClientAsk};
+use super::trouble::Trouble;
+use super::{cursors, inbox, memory, quarantine, retention};
+use crate::model::{Appended, Record, Recorded};
+
+/// How soon a record must be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// With the next commit, or soon.
+    Rides,
+    /// Now: somebody waits for it before going on.
+    Now,
+}
+
+pub(super) const fn urgency(record: &Record) -> Urgency {
+    match record {
+        Record::Ended { .. } | Record::Failed { .. } | Record::OnWire { .. } | Record::Transition(_) => {
+            Urgency::Rides
+        }
+        Record::Claimed { .. }
+        | Record::Released { .. }
+        | Record::Inbound { .. }
+        | Record::Remember { .. } => Urgency::Now,
+    }
+}
+
+/// Puts one record of the session down. `replaced` collects numbers of rows that were replaced by
+/// newer values.
+pub(super) fn record(
+    desk: &mut Desk,
+    record: &Record,
+    replaced: &mut Vec<i64>,
+) -> rusqlite::Result<Recorded> {
+    match record {
+        Record::Ended { place, id, state, reason, attempts, maybe_delivered } => outbox::ended(
+            desk,
+            Ended {
+                place: place.0,
+                id,
+                state: *state,
+                reason: reason.as_deref(),
+                attempts: *attempts,
+                maybe_delivered: *maybe_delivered,
+            },
+        )?,
+        Record::Failed { place, attempts, strikes } => outbox::failed(desk, place.0, *attempts, *strikes)?,
+        Record::Claimed { place } => outbox::claimed(desk, place.0)?,
+        Record::OnWire { place } => {
+            desk.on_wire.insert(place.0);
+        }
+        Record::Released { places } => {
+            return Ok(Recorded::Released { gone: outbox::released(desk, places)? });
+        }
+        Record::Inbound { received_at, unit } => {
+            return Ok(Recorded::Inbound(inbox::append(desk, *received_at, unit, replaced)?));
+        }
+        Record::Transition(transition) => memory::transition(desk, transition)?,
+        Record::Remember { name, value } => memory::set_value(&desk.conn, name, value.as_deref())?,
+    }
+    Ok(Recorded::Done)
+}
+
+/// Rows that were replaced before their commit were never on disk: they are told as conflated.
+pub(super) fn conflate(recorded: &mut [(u64, Recorded)], replaced: &[i64]) {
+    if replaced.is_empty() {
+        return;
+    }
+    let replaced: HashSet<i64> = replaced.iter().copied().collect();
+    for (_, recorded) in recorded {
+        if let Recorded::Inbound(rows) = recorded {
+            for row in rows {
+                if let Appended::Stored(event) = row
+                    && event.seq.is_some_and(|seq| replaced.contains(&seq.0))
+                {
+                    *row = Appended::Conflated;
+                }
+            }
+        }
+    }
+}
+
+/// Carries one request of an app out.
+///
+/// # Errors
+/// One that concerns the whole batch; what concerns the caller alone is in its answer.
+pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> Result<(), rusqlite::Error> {
+    match ask {
+        ClientAsk::Send(new, reply) => {
+            let outcome = outbox::insert(desk, &new);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::Act(id, deed, reply) => {
+            let outcome = outbox::act(desk, &id, deed);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::Expire { now, skip, reply } => {
+            let outcome = outbox::expire(desk, now, &skip).map_err(Trouble::from);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::NextExpiry(reply) => {
+            let outcome = outbox::next_expiry(&desk.conn, crate::model::Timestamp::from_millis(i64::MIN));
+            answers.hold(reply, outcome.map_err(Trouble::from))
+        }
+        ClientAsk::CursorOpen(name, reply) => {
+            let outcome = cursors::create_or_get(desk, &name);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::CursorAck(name, seq, reply) => match (reply, cursors::ack(desk, &name, seq)) {
+            (Some(reply), outcome) => answers.hold(reply, outcome),
+            (None, Err(Trouble::Batch(error))) => Err(error),
+            (None, Ok(_) | Err(Trouble::Refused(_))) => Ok(()),
+        },
+        ClientAsk::CursorTouch(name, at) => cursors::touch(&desk.conn, &name, at),
+        ClientAsk::CursorList(reply) => answers.hold(reply, cursors::list(&desk.conn).map_err(Trouble::from)),
+        ClientAsk::CursorDelete(name, reply) => {
+            let outcome = cursors::delete(&desk.conn, &name);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::QuarantineDrop(id, reply) => {
+            let outcome = quarantine::drop_entry(desk, id);
+            answers.hold(reply, outcome)
+        }
+        ClientAsk::ValueSet(name, value, reply) => {
+            let outcome = memory::set_value(&desk.conn, &name, value.as_deref());
+            answers.hold(reply, outcome.map_err(Trouble::from))
+        }
+        ClientAsk::ValueGet(name, reply) => {
+            answers.hold(reply, memory::value(&desk.conn, &name).map_err(Trouble::from))
+        }
+        ClientAsk::Reconfigure(settings, reply) => {
+            let remembered = memory::remembered(&desk.conn, &settings.server_key);
+            if remembered.is_ok() {
+                desk.settings = *settings;
+                desk.retention.restart();
+            }
+            answers.hold(reply, remembered.map_err(Trouble::from))
+        }
+        ClientAsk::Maintain(reply) => {
+            desk.retention.restart();
+            let outcome = retention::give_back_space(desk);
+            answers.hold(reply, outcome.map_err(Trouble::from))
+        }
+        // Closing is the writer's own business and never gets here.
+        ClientAsk::Close(reply) => answers.hold(reply, Ok(())),
+    }
+}

@@ -1,0 +1,466 @@
+//! The handle every other room holds: asks the two threads, and waits for nothing it need not.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::{self, OpenError};
+use super::outbox::Deed;
+use super::reader::{self, Question};
+use super::request::{ClientAsk, EngineAsk};
+use super::trouble::gone;
+use super::writer::{self, Writer};
+use super::{
+    Counters, Cursor, EventPage, EventQuery, Full, Inserted, MessagePage, MessageQuery, QuarantinePage,
+    Settings, StatePage, StoreEvent, Stored, memory,
+};
+use crate::clock::Clock;
+use crate::model::{
+    DueQuery, Epoch, ErrorKind, EventRow, Message, MessageId, NewMessage, Place, Record, Refusal, Remembered,
+    Seq, Timestamp, Transition,
+};
+
+/// Events of the writer that may wait for the engine.
+const EVENTS: usize = 256;
+
+/// How long [`Store::close`] waits for the last commit and the checkpoint.
+const CLOSE_WAIT: Duration = Duration::from_secs(4);
+
+/// What opening gave.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub store: Store,
+    /// What the writer tells the engine. It must be drained until [`Store::close`] is answered
+    /// (or be dropped): the writer waits for room in it.
+    pub events: mpsc::Receiver<StoreEvent>,
+    /// What earlier runs left for the session.
+    pub remembered: Remembered,
+    /// Which database this is.
+    pub epoch: Epoch,
+    /// The last process ended without closing the database.
+    pub unclean: bool,
+    /// What happened on the way that a person should know: recovered, set aside, upgraded.
+    pub notes: Vec<String>,
+}
+
+/// A handle on the store. Clones are cheap; the threads end when the last one is gone, or with
+/// [`Store::close`].
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    engine: mpsc::Sender<EngineAsk>,
+    clients: mpsc::Sender<ClientAsk>,
+    questions: Mutex<Option<mpsc::Sender<Question>>>,
+    counters: Arc<Mutex<Counters>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    epoch: Epoch,
+    /// Last, so that it wakes the writer when the channels above are gone.
+    writer: Waker,
+}
+
+#[derive(Debug)]
+struct Waker(Thread);
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
+}
+
+impl Store {
+    /// Opens the database and starts the two threads. Blocks (the disk); call it before serving.
+    ///
+    /// # Errors
+    /// When the file must not be touched (newer, foreign, unsuitable file system) or cannot be
+    /// read or written. A damaged file is no error: it is set aside, salvaged, and noted.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Opened, OpenError> {
+        let path = settings.path.clone();
+        let found = open::open(settings, clock)?;
+        let storage = |detail: String| OpenError::storage(&path, detail);
+        let remembered = memory::remembered(&found.desk.conn, &found.desk.settings.server_key)
+            .map_err(|error| storage(error.to_string()))?;
+        let counters = Arc::new(Mutex::new(found.desk.tally.counters(open::file_bytes(&path))));
+
+        let (engine, engine_asks) = mpsc::channel(writer::INBOX);
+        let (clients, client_asks) = mpsc::channel(writer::INBOX);
+        let (questions, asked) = mpsc::channel(reader::INBOX);
+        let (events_in, events) = mpsc::channel(EVENTS);
+        let writer = Writer {
+            desk: found.desk,
+            path: path.clone(),
+            engine: engine_asks,
+            clients: client_asks,
+            events: events_in,
+            counters: counters.clone(),
+            wal_pages: found.wal_pages,
+        };
+        let reading = {
+            let (conn, path) = (found.reader, path.clone());
+            spawn("store reader", move || reader::run(conn, &path, asked)).map_err(&storage)?
+        };
+        let writing = spawn("store writer", move || writer.run()).map_err(&storage)?;
+        let waker = Waker(writing.thread().clone());
+        let inner = Inner {
+            engine,
+            clients,
+            questions: Mutex::new(Some(questions)),
+            counters,
+            threads: Mutex::new(vec![reading, writing]),
+            epoch: found.epoch.clone(),
+            writer: waker,
+        };
+        Ok(Opened {
+            store: Self { inner: Arc::new(inner) },
+            events,
+            remembered,
+            epoch: found.epoch,
+            unclean: found.unclean,
+            notes: found.notes,
+        })
+    }
+
+    // --- for the engine: never waits ---
+
+    /// Puts things down for the session, all in one commit; answered by
+    /// [`StoreEvent::Recorded`] after it.
+    ///
+    /// # Errors
+    /// Hands the batch back when the writer's inbox is full: stop reading, try again after the
+    /// next store event.
+    pub fn record(&self, batch: Vec<(u64, Record)>) -> Result<(), Full<Vec<(u64, Record)>>> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.tell(EngineAsk::Records(batch)).map_err(|ask| match ask {
+            EngineAsk::Records(batch) => Full(batch),
+            EngineAsk::Due(_) => Full(Vec::new()),
+        })
+    }
+
+    /// Asks for due rows; answered by [`StoreEvent::Due`], which knows all that was recorded
+    /// before this call.
+    ///
+    /// # Errors
+    /// Hands the question back when the writer's inbox is full.
+    pub fn load_due(&self, query: DueQuery) -> Result<(), Full<DueQuery>> {
+        self.tell(EngineAsk::Due(query.clone())).map_err(|_| Full(query))
+    }
+
+    fn tell(&self, ask: EngineAsk) -> Result<(), EngineAsk> {
+        match self.inner.engine.try_send(ask) {
+            Ok(()) => {
+                self.inner.writer.0.unpark();
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) => Err(ask),
+        }
+    }
+
+    // --- for apps: waits for room, and for the commit ---
+
+    /// Queues a message, once per id. The answer is given after the commit.
+    ///
+    /// # Errors
+    /// `conflict` (the id is taken by another body), `queue_full`, `store_failed`, `busy`.
+    pub async fn send(&self, new: NewMessage) -> Result<Inserted, Refusal> {
+        self.ask(|reply| ClientAsk::Send(Box::new(new), reply)).await
+    }
+
+    /// Takes a queued, parked or uncertain message back.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict` (its state forbids it), `busy` (on the wire).
+    pub async fn cancel(&self, id: &MessageId) -> Result<Message, Refusal> {
+        self.act(id, Deed::Cancel).await
+    }
+
+    /// Queues a parked, uncertain or rejected message again, at its place.
+    ///
+    /// # Errors
+    /// As [`Store::cancel`].
+    pub async fn retry(&self, id: &MessageId) -> Result<Message, Refusal> {
+        self.act(id, Deed::Retry).await
+    }
+
+    /// Gives a parked, uncertain or rejected message up.
+    ///
+    /// # Errors
+    /// As [`Store::cancel`].
+    pub async fn drop_message(&self, id: &MessageId) -> Result<Message, Refusal> {
+        self.act(id, Deed::Drop).await
+    }
+
+    async fn act(&self, id: &MessageId, deed: Deed) -> Result<Message, Refusal> {
+        let id = id.clone();
+        self.ask(|reply| ClientAsk::Act(id, deed, reply)).await
+    }
+
+    /// Ends what is overdue at `now` (steady clock), but the places in `skip`; told as
+    /// [`StoreEvent::Gone`]. Gives the time of the next one, `now` itself where more is overdue.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn expire(&self, now: Timestamp, skip: Vec<Place>) -> Result<Option<Timestamp>, Refusal> {
+        self.ask(|reply| ClientAsk::Expire { now, skip, reply }).await
+    }
+
+    /// When the first message expires (steady clock).
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn next_expiry(&self) -> Result<Option<Timestamp>, Refusal> {
+        self.ask(ClientAsk::NextExpiry).await
+    }
+
+    /// The cursor of this name, created durably before the first kept row where there is none
+    /// (then the second value is true).
+    ///
+    /// # Errors
+    /// `invalid_params` for an unusable name, `queue_full` when there are too many.
+    pub async fn cursor_create_or_get(&self, name: &str) -> Result<(Cursor, bool), Refusal> {
+        self.ask(|reply| ClientAsk::CursorOpen(name.to_owned(), reply)).await
+    }
+
+    /// Moves a cursor forward (a lower number changes nothing); answered after the commit.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_params` for a number never handed out.
+    pub async fn cursor_ack(&self, name: &str, seq: Seq) -> Result<Cursor, Refusal> {
+        self.ask(|reply| ClientAsk::CursorAck(name.to_owned(), seq, Some(reply))).await
+    }
+
+    /// Moves a cursor forward with the next commit, without an answer. Waits only for room.
+    ///
+    /// # Errors
+    /// Only when the store is closed.
+    pub async fn cursor_ack_later(&self, name: &str, seq: Seq) -> Result<(), Refusal> {
+        self.hand_in(ClientAsk::CursorAck(name.to_owned(), seq, None)).await
+    }
+
+    /// Notes when an app last read with a cursor, with the next commit. Waits only for room.
+    ///
+    /// # Errors
+    /// Only when the store is closed.
+    pub async fn cursor_touch(&self, name: &str, at: Timestamp) -> Result<(), Refusal> {
+        self.hand_in(ClientAsk::CursorTouch(name.to_owned(), at)).await
+    }
+
+    /// All cursors, by name, with what was acknowledged before this call.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn cursor_list(&self) -> Result<Vec<Cursor>, Refusal> {
+        self.ask(ClientAsk::CursorList).await
+    }
+
+    /// Deletes a cursor.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn cursor_delete(&self, name: &str) -> Result<(), Refusal> {
+        self.ask(|reply| ClientAsk::CursorDelete(name.to_owned(), reply)).await
+    }
+
+    /// Takes a frame out of quarantine for good; its row stays in the event sequence.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn quarantine_drop(&self, id: Seq) -> Result<(), Refusal> {
+        self.ask(|reply| ClientAsk::QuarantineDrop(id, reply)).await
+    }
+
+    /// Keeps a value under a name (the names are shared with [`Record::Remember`]); none forgets
+    /// it. Answered after the commit.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn value_set(&self, name: &str, value: Option<String>) -> Result<(), Refusal> {
+        self.ask(|reply| ClientAsk::ValueSet(name.to_owned(), value, reply)).await
+    }
+
+    /// The value under a name.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn value_get(&self, name: &str) -> Result<Option<String>, Refusal> {
+        self.ask(|reply| ClientAsk::ValueGet(name.to_owned(), reply)).await
+    }
+
+    /// Takes new limits, and another server, from here on (path and durability need a restart).
+    /// Gives what is known of that server.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn reconfigure(&self, settings: Settings) -> Result<Remembered, Refusal> {
+        self.ask(|reply| ClientAsk::Reconfigure(Box::new(settings), reply)).await
+    }
+
+    /// Looks for what has become too old and gives free space back. Pruning by count and bytes
+    /// goes with every commit; call this now and then (hourly) for what only ages.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn maintain(&self) -> Result<(), Refusal> {
+        self.ask(ClientAsk::Maintain).await
+    }
+
+    async fn hand_in(&self, ask: ClientAsk) -> Result<(), Refusal> {
+        self.inner.clients.send(ask).await.map_err(|_| gone())?;
+        self.inner.writer.0.unpark();
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientAsk,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(ask(reply)).await?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    // --- questions, on the reader's connection ---
+
+    /// The message with this id, as committed.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn get(&self, id: &MessageId) -> Result<Option<Stored>, Refusal> {
+        let id = id.clone();
+        self.question(|reply| Question::Message(id, reply)).await
+    }
+
+    /// A page of messages, by place.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn list_messages(&self, query: MessageQuery) -> Result<MessagePage, Refusal> {
+        self.question(|reply| Question::Messages(query, reply)).await
+    }
+
+    /// A page of the event sequence.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn events(&self, query: EventQuery) -> Result<EventPage, Refusal> {
+        self.question(|reply| Question::Events(query, reply)).await
+    }
+
+    /// The newest event of a key.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn state_get(&self, kind: &str, key: &str) -> Result<Option<Arc<EventRow>>, Refusal> {
+        self.question(|reply| Question::StateOf(kind.to_owned(), key.to_owned(), reply)).await
+    }
+
+    /// The newest event of each key of a type, by key, behind the key `after`.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn state_list(
+        &self,
+        kind: &str,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<StatePage, Refusal> {
+        self.question(|reply| Question::States { kind: kind.to_owned(), limit, after, reply }).await
+    }
+
+    /// Quarantined frames behind number `after`, oldest first.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn quarantine_list(&self, limit: usize, after: Option<Seq>) -> Result<QuarantinePage, Refusal> {
+        let after = after.unwrap_or_default();
+        self.question(|reply| Question::Quarantine { limit, after, reply }).await
+    }
+
+    /// The newest changes of the link's state, oldest first.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn history(&self, limit: usize) -> Result<Vec<Transition>, Refusal> {
+        self.question(|reply| Question::History(limit, reply)).await
+    }
+
+    /// Reads the whole file for damage: what it found, nothing where all is well. What it found
+    /// makes the next start set the file aside and salvage it.
+    ///
+    /// # Errors
+    /// `store_failed` when the file cannot even be read.
+    pub async fn integrity_check(&self) -> Result<Vec<String>, Refusal> {
+        self.question(Question::Check).await
+    }
+
+    async fn question<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question,
+    ) -> Result<T, Refusal> {
+        let questions = lock(&self.inner.questions).clone();
+        let Some(questions) = questions else {
+            return Err(gone());
+        };
+        let (reply, answer) = oneshot::channel();
+        questions.send(question(reply)).await.map_err(|_| gone())?;
+        // A clone held here would keep the reader alive past `close`.
+        drop(questions);
+        answer.await.map_err(|_| gone())?
+    }
+
+    // --- from memory ---
+
+    /// The numbers as of the last commit. Never touches the database.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        lock(&self.inner.counters).clone()
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn epoch(&self) -> &Epoch {
+        &self.inner.epoch
+    }
+
+    /// Commits what is pending, writes the log back, and ends both threads. Every later call is
+    /// refused as `shutting_down`.
+    ///
+    /// # Errors
+    /// `store_failed` when the last commit or the checkpoint failed, `timeout` after 4 s.
+    pub async fn close(&self) -> Result<(), Refusal> {
+        // The reader first: the last connection to go is the one that cleans up.
+        lock(&self.inner.questions).take();
+        let threads = std::mem::take(&mut *lock(&self.inner.threads));
+        let closing = async {
+            let outcome = self.ask(ClientAsk::Close).await;
+            for thread in threads {
+                // A thread that panicked has said so itself.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            outcome
+        };
+        tokio::time::timeout(CLOSE_WAIT, closing).await.map_err(|_| {
+            Refusal::new(ErrorKind::Timeout, "the database did not close within 4 s")
+                .hint("nothing is lost: the next start recovers what was committed")
+        })?
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // What is in there is whole at any moment; a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| format!("the {name} thread could not be started: {error}"))
+}

@@ -1,0 +1,315 @@
+//! The event sequence: appending what a frame of the server brought, and reading rows back.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::codes::{self, Form, int};
+use super::dedupe;
+use super::desk::Desk;
+use crate::model::{
+    Appended, Delivery, EventRow, Frame, GapReason, NewRow, Payload, RowKind, Seq, Timestamp, Unit,
+};
+
+/// Columns as [`read`] wants them.
+macro_rules! event_columns {
+    () => {
+        "seq, received_at, form, checksum, kind, id, key, body"
+    };
+}
+pub(super) use event_columns;
+
+/// Appends what one frame put down; what became of its rows, in order. `replaced` collects the
+/// numbers whose rows were replaced by newer values of their keys.
+pub(super) fn append(
+    desk: &mut Desk,
+    received_at: Timestamp,
+    unit: &Unit,
+    replaced: &mut Vec<i64>,
+) -> rusqlite::Result<Vec<Appended>> {
+    let mut appended = Vec::with_capacity(unit.rows.len());
+    for row in &unit.rows {
+        appended.push(match row {
+            NewRow::Event { stream, id, kind, payload, delivery, key } => {
+                let event = NewEvent {
+                    stream,
+                    id: id.as_deref(),
+                    kind,
+                    payload,
+                    delivery: *delivery,
+                    key: key.as_deref(),
+                };
+                append_event(desk, received_at, event, replaced)?
+            }
+            NewRow::Gap { reason, detail } => {
+                Appended::Stored(append_gap(desk, received_at, *reason, detail)?)
+            }
+            NewRow::Bad { reason, detail, frame } => {
+                Appended::Stored(append_bad(desk, received_at, reason, detail, frame)?)
+            }
+        });
+    }
+    let server = &desk.settings.server_key;
+    for (stream, cursor) in &unit.cursors {
+        match cursor {
+            Some(cursor) => desk
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO resume (server, stream, cursor) VALUES (?1, ?2, ?3)")?
+                .execute(params![server, stream, cursor])?,
+            None => desk
+                .conn
+                .prepare_cached("DELETE FROM resume WHERE server = ?1 AND stream = ?2")?
+                .execute(params![server, stream])?,
+        };
+    }
+    for (name, value) in &unit.kept {
+        match value {
+            Some(value) => desk
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO kept (server, name, value) VALUES (?1, ?2, ?3)")?
+                .execute(params![server, name, value])?,
+            None => desk
+                .conn
+                .prepare_cached("DELETE FROM kept WHERE server = ?1 AND name = ?2")?
+                .execute(params![server, name])?,
+        };
+    }
+    Ok(appended)
+}
+
+struct NewEvent<'a> {
+    stream: &'a Arc<str>,
+    id: Option<&'a str>,
+    kind: &'a str,
+    payload: &'a Payload,
+    delivery: Delivery,
+    key: Option<&'a str>,
+}
+
+fn append_event(
+    desk: &mut Desk,
+    received_at: Timestamp,
+    new: NewEvent<'_>,
+    replaced: &mut Vec<i64>,
+) -> rusqlite::Result<Appended> {
+    let mut stream = None;
+    if let Some(id) = new.id {
+        let (number, seen) = desk.windows.seen(&desk.conn, new.stream, id)?;
+        if seen {
+            desk.tally.duplicates_total += 1;
+            return Ok(Appended::Duplicate);
+        }
+        stream = Some(number);
+    }
+    if new.delivery == Delivery::Latest
+        && let Some(key) = new.key
+    {
+        replaced.extend(remove_value(desk, new.kind, key)?);
+    }
+    let form = codes::payload_form(new.payload);
+    let bytes = codes::payload_bytes(new.payload);
+    let texts = [Some(new.kind.as_bytes()), new.id.map(str::as_bytes), new.key.map(str::as_bytes)];
+    let row = RowText {
+        form,
+        sum: codes::checksum(form, &texts, bytes),
+        stream,
+        kind: Some(new.kind),
+        id: new.id,
+        key: new.key,
+        body: bytes,
+    };
+    let seq = push(desk, received_at, &row)?;
+    desk.tally.events += 1;
+    if let Some(id) = new.id {
+        desk.windows.note(&desk.conn, new.stream, id, seq)?;
+    }
+    Ok(Appended::Stored(Arc::new(EventRow {
+        seq: Some(Seq(seq)),
+        received_at,
+        kind: RowKind::Event {
+            id: new.id.map(str::to_owned),
+            kind: new.kind.to_owned(),
+            payload: new.payload.clone(),
+        },
+    })))
+}
+
+/// Appends a row that says that events are missing.
+pub(super) fn append_gap(
+    desk: &mut Desk,
+    received_at: Timestamp,
+    reason: GapReason,
+    detail: &str,
+) -> rusqlite::Result<Arc<EventRow>> {
+    let form = codes::gap_code(reason);
+    let sum = codes::checksum(form, &[None, None, None], detail.as_bytes());
+    let row = RowText { form, sum, stream: None, kind: None, id: None, key: None, body: detail.as_bytes() };
+    let seq = push(desk, received_at, &row)?;
+    Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Gap(reason) }))
+}
+
+fn append_bad(
+    desk: &mut Desk,
+    received_at: Timestamp,
+    reason: &str,
+    detail: &str,
+    frame: &Frame,
+) -> rusqlite::Result<Arc<EventRow>> {
+    let sum = codes::checksum(codes::BAD, &[None, None, None], &[]);
+    let row = RowText { form: codes::BAD, sum, stream: None, kind: None, id: None, key: None, body: &[] };
+    let seq = push(desk, received_at, &row)?;
+    super::quarantine::put(desk, seq, received_at, reason, detail, frame)?;
+    Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Bad }))
+}
+
+struct RowText<'a> {
+    form: i64,
+    sum: i64,
+    stream: Option<i64>,
+    kind: Option<&'a str>,
+    id: Option<&'a str>,
+    key: Option<&'a str>,
+    body: &'a [u8],
+}
+
+/// Writes a row under the next number.
+fn push(desk: &mut Desk, received_at: Timestamp, row: &RowText<'_>) -> rusqlite::Result<i64> {
+    let seq = desk.tally.last_seq + 1;
+    desk.conn
+        .prepare_cached(
+            "INSERT INTO inbox (seq, received_at, form, checksum, stream, kind, id, key, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            seq,
+            received_at.as_millis(),
+            row.form,
+            row.sum,
+            row.stream,
+            row.kind,
+            row.id,
+            row.key,
+            row.body
+        ])?;
+    let tally = &mut desk.tally;
+    tally.last_seq = seq;
+    if tally.first_seq == 0 {
+        tally.first_seq = seq;
+    }
+    tally.inbox_rows += 1;
+    tally.inbox_bytes += int(row.body.len());
+    Ok(seq)
+}
+
+/// Takes away the row that held the value of a key until now, and gives its number.
+fn remove_value(desk: &mut Desk, kind: &str, key: &str) -> rusqlite::Result<Option<i64>> {
+    let old = desk
+        .conn
+        .prepare_cached(
+            "SELECT seq, stream, id, length(body) FROM inbox
+             WHERE key IS NOT NULL AND kind = ?1 AND key = ?2 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![kind, key], |row| {
+            Ok((
+                row.get(0)?,
+                row.get::<_, Option<i64>>(1)?,
+                row.get::<_, Option<String>>(2)?,
+                row.get::<_, i64>(3)?,
+            ))
+        })
+        .optional()?;
+    let Some((seq, stream, id, size)) = old else {
+        return Ok(None);
+    };
+    if let (Some(stream), Some(id)) = (stream, id)
+        && desk.windows.still_wanted(stream, seq)
+    {
+        dedupe::keep(&desk.conn, seq, stream, &id)?;
+    }
+    desk.conn.prepare_cached("DELETE FROM inbox WHERE seq = ?1")?.execute([seq])?;
+    desk.tally.inbox_rows -= 1;
+    desk.tally.events -= 1;
+    desk.tally.inbox_bytes -= size;
+    if desk.tally.first_seq == seq {
+        settle_first(desk)?;
+    }
+    Ok(Some(seq))
+}
+
+/// Looks up the first number that is kept.
+pub(super) fn settle_first(desk: &mut Desk) -> rusqlite::Result<()> {
+    let first: Option<i64> =
+        desk.conn.prepare_cached("SELECT min(seq) FROM inbox")?.query_row([], |row| row.get(0))?;
+    desk.tally.first_seq = first.unwrap_or(0);
+    Ok(())
+}
+
+/// Reads a row of [`event_columns`]. One that is not what was written is told as a gap.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    let seq: i64 = row.get(0)?;
+    let received_at = Timestamp::from_millis(row.get(1)?);
+    let form: i64 = row.get(2)?;
+    let sum: i64 = row.get(3)?;
+    let (kind, id, key) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
+    let body = text(row, 7)?.unwrap_or_default();
+    let sound = codes::checksum(form, &[kind, id, key], body) == sum;
+    let kind = match codes::form(form).filter(|_| sound) {
+        Some(Form::Event) => event(form, kind, id, body),
+        Some(Form::Gap(reason)) => Some(RowKind::Gap(reason)),
+        Some(Form::Bad) => Some(RowKind::Bad),
+        None => None,
+    };
+    Ok(EventRow {
+        seq: Some(Seq(seq)),
+        received_at,
+        kind: kind.unwrap_or(RowKind::Gap(GapReason::Corruption)),
+    })
+}
+
+fn event(form: i64, kind: Option<&[u8]>, id: Option<&[u8]>, body: &[u8]) -> Option<RowKind> {
+    let string = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    Some(RowKind::Event {
+        id: match id {
+            Some(id) => Some(string(id)?),
+            None => None,
+        },
+        kind: string(kind?)?,
+        payload: codes::payload(form, body)?,
+    })
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
+    })
+}
+
+/// The newest row of a key.
+pub(super) fn state_of(conn: &Connection, kind: &str, key: &str) -> rusqlite::Result<Option<Arc<EventRow>>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM inbox WHERE key IS NOT NULL AND kind = ?1 AND key = ?2 ORDER BY seq DESC LIMIT 1"
+    ))?
+    .query_row(params![kind, key], read)
+    .optional()
+    .map(|row| row.map(Arc::new))
+}
+
+/// The next key of a type behind `after`.
+pub(super) fn next_key(
+    conn: &Connection,
+    kind: &str,
+    after: Option<&str>,
+) -> rusqlite::Result<Option<String>> {
+    match after {
+        Some(after) => conn
+            .prepare_cached("SELECT min(key) FROM inbox WHERE key IS NOT NULL AND kind = ?1 AND key > ?2")?
+            .query_row(params![kind, after], |row| row.get(0)),
+        None => conn
+            .prepare_cached("SELECT min(key) FROM inbox WHERE key IS NOT NULL AND kind = ?1")?
+            .query_row(params![kind], |row| row.get(0)),
+    }
+}

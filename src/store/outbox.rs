@@ -1,0 +1,604 @@
+//! Outbound messages: insert, end, and what people do to those that wait for them.
+//!
+//! A place is handed out once. Only `latest` rows change hands: the newer value takes the place
+//! of the queued one it supersedes (within a lane; places mean nothing across lanes), and the
+//! superseded row moves to a place behind all others, where it is only history.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::codes::{self, int};
+use super::desk::Desk;
+use super::ids;
+use super::outbox_row::{OutRow, RowId, columns};
+use super::trouble::{Trouble, not_found};
+use super::{Inserted, StoreEvent};
+use crate::model::{
+    Delivery, ErrorKind, Message, MessageId, MessageState, NewMessage, Place, Refusal, Resend, Timestamp,
+};
+
+/// The message with this id: through the index where it is in it, through its place where the id
+/// is one of ours.
+pub(super) fn find(conn: &Connection, id: &MessageId) -> rusqlite::Result<Option<OutRow>> {
+    let named = conn
+        .prepare_cached(concat!("SELECT ", columns!(), " FROM outbox WHERE id = ?1 AND typeof(id) = 'text'"))?
+        .query_row([id.as_str()], OutRow::read)
+        .optional()?;
+    if named.is_some() {
+        return Ok(named);
+    }
+    let Some((uuid, place)) = ids::place_in(id) else {
+        return Ok(None);
+    };
+    let row = at(conn, place)?;
+    Ok(row.filter(|row| row.id == RowId::Own(uuid)))
+}
+
+/// The row at a place.
+pub(super) fn at(conn: &Connection, place: i64) -> rusqlite::Result<Option<OutRow>> {
+    conn.prepare_cached(concat!("SELECT ", columns!(), " FROM outbox WHERE place = ?1"))?
+        .query_row([place], OutRow::read)
+        .optional()
+}
+
+/// Puts a message into the queue, once per id.
+pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trouble> {
+    if let Some(id) = &new.id
+        && let Some(row) = find(&desk.conn, id)?
+    {
+        return again(&row, new);
+    }
+    let older = match new.delivery {
+        Delivery::Latest => queued_value(desk, &new.kind, new.key.as_deref())?,
+        Delivery::Durable | Delivery::Ephemeral => None,
+    };
+    make_room(desk, int(new.payload.len()), older.as_ref())?;
+
+    let mut takes_place_of = None;
+    if let Some(older) = older {
+        if older.lane == new.lane {
+            step_aside(desk, &older)?;
+            takes_place_of = Some(older);
+        } else {
+            end(desk, &older, MessageState::Superseded, None)?;
+        }
+    }
+    let place = takes_place_of.as_ref().map_or(desk.tally.last_place + 1, |older| older.place);
+    let row = fresh_row(desk, new, place);
+    write(&desk.conn, &row)?;
+
+    let tally = &mut desk.tally;
+    tally.last_place = tally.last_place.max(place);
+    tally.message_added(MessageState::Queued, row.size());
+    if tally.oldest_queued_at.is_none() && !tally.low_is_stale {
+        tally.low_place = place;
+        tally.oldest_queued_at = Some(row.queued_at.as_millis());
+    }
+    let id = row.id.message_id();
+    match takes_place_of {
+        Some(older) => {
+            desk.told.event(StoreEvent::Superseded { old: older.id.message_id(), row: row.due() });
+        }
+        None => {
+            desk.told.queued(tally.tail, row.due());
+            tally.tail = place;
+        }
+    }
+    Ok(Inserted { id, state: MessageState::Queued, duplicate: false })
+}
+
+fn fresh_row(desk: &Desk, new: &NewMessage, place: i64) -> OutRow {
+    let now = desk.clock.now();
+    OutRow {
+        place,
+        state: MessageState::Queued,
+        attempts: 0,
+        strikes: 0,
+        queued_at: now.wall,
+        changed_at: now.wall,
+        expires_at: new.ttl.map(|ttl| now.steady.after(ttl)),
+        delivery: new.delivery,
+        confirm: new.confirm,
+        resend: new.resend,
+        was_sent: false,
+        maybe_delivered: false,
+        lane: new.lane.clone(),
+        kind: new.kind.clone(),
+        key: new.key.clone(),
+        id: match &new.id {
+            Some(id) => RowId::Named(id.clone()),
+            None => RowId::Own(ids::own(desk.clock.uuid(), place)),
+        },
+        reason: None,
+        payload: new.payload.clone(),
+        damaged: false,
+    }
+}
+
+/// Writes a whole row at its place.
+pub(super) fn write(conn: &Connection, row: &OutRow) -> rusqlite::Result<()> {
+    conn.prepare_cached(concat!(
+        "INSERT INTO outbox (",
+        columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+         ?16, ?17, ?18, ?19, ?20)"
+    ))?
+    .execute(params![
+        row.place,
+        codes::state_code(row.state),
+        row.attempts,
+        row.strikes,
+        row.queued_at.as_millis(),
+        row.changed_at.as_millis(),
+        row.expires_at.map(Timestamp::as_millis),
+        codes::delivery_code(row.delivery),
+        codes::confirm_code(row.confirm),
+        codes::resend_code(row.resend),
+        row.was_sent,
+        row.maybe_delivered,
+        codes::payload_form(&row.payload),
+        row.checksum(),
+        row.lane,
+        row.kind,
+        row.key,
+        row.id,
+        row.reason,
+        codes::payload_bytes(&row.payload),
+    ])?;
+    Ok(())
+}
+
+/// The answer to an id that is taken.
+fn again(row: &OutRow, new: &NewMessage) -> Result<Inserted, Trouble> {
+    let same = !row.damaged
+        && row.kind == new.kind
+        && row.key == new.key
+        && row.lane == new.lane
+        && row.delivery == new.delivery
+        && row.payload == new.payload;
+    let id = row.id.message_id();
+    if same {
+        return Ok(Inserted { id, state: row.state, duplicate: true });
+    }
+    Err(Refusal::new(ErrorKind::Conflict, format!("the id {id} belongs to another message"))
+        .hint("use a new id for a new message; a repeated one must have the same type, key, lane, class and body")
+        .with("id", id.as_str())
+        .with("state", row.state.as_str())
+        .into())
+}
+
+/// The queued row with the present value of a `latest` key, unless it is on the wire.
+fn queued_value(desk: &Desk, kind: &str, key: Option<&str>) -> rusqlite::Result<Option<OutRow>> {
+    let mut statement = desk.conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM outbox WHERE kind = ?1 AND key IS ?2 AND delivery = 1 AND state = 10"
+    ))?;
+    let mut rows = statement.query(params![kind, key])?;
+    while let Some(row) = rows.next()? {
+        let row = OutRow::read(row)?;
+        if !desk.on_wire.contains(&row.place) {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+/// Moves a superseded row behind all others, so that its place is free.
+fn step_aside(desk: &mut Desk, older: &OutRow) -> rusqlite::Result<()> {
+    let place = desk.tally.last_place + 1;
+    let mut moved = older.clone();
+    // An id of ours led to the place that is now another's: from here on the index has it.
+    moved.id = RowId::Named(older.id.message_id());
+    desk.conn
+        .prepare_cached(
+            "UPDATE outbox SET place = ?2, id = ?3, checksum = ?4, state = ?5, changed_at = ?6 WHERE place = ?1",
+        )?
+        .execute(params![
+            older.place,
+            place,
+            moved.id,
+            moved.checksum(),
+            codes::state_code(MessageState::Superseded),
+            desk.clock.now().wall.as_millis(),
+        ])?;
+    desk.tally.last_place = place;
+    desk.tally.low_is_stale |= older.place == desk.tally.low_place;
+    desk.tally.message_moved(older.state, MessageState::Superseded, older.size());
+    Ok(())
+}
+
+/// Sees that one more row of `size` bytes fits, with `leaving` about to end.
+fn make_room(desk: &mut Desk, size: i64, leaving: Option<&OutRow>) -> Result<(), Trouble> {
+    let max_messages = codes::limit(desk.settings.outbox.max_messages);
+    let max_bytes = codes::limit(desk.settings.outbox.max_bytes);
+    let (fewer, lighter) = leaving.map_or((0, 0), |row| (1, row.size()));
+    loop {
+        let messages = desk.tally.unfinished - fewer + 1;
+        let bytes = desk.tally.outbox_bytes - lighter + size;
+        if messages <= max_messages && bytes <= max_bytes {
+            return Ok(());
+        }
+        let dropped = desk.settings.outbox.drop_oldest
+            && size <= max_bytes
+            && drop_oldest(desk, leaving.map(|row| row.place))?;
+        if !dropped {
+            let full = if messages > max_messages {
+                format!("the outbox holds {} unfinished messages, its limit", desk.tally.unfinished)
+            } else {
+                format!(
+                    "the outbox holds {} bytes of {max_bytes}: {size} more do not fit",
+                    desk.tally.outbox_bytes
+                )
+            };
+            return Err(Refusal::new(ErrorKind::QueueFull, full)
+                .hint(
+                    "wait until the link is up and the queue drains, cancel what is not needed, or raise \
+                     outbox.max_messages or outbox.max_bytes",
+                )
+                .into());
+        }
+    }
+}
+
+/// Drops the oldest queued row that is not on the wire; false where there is none.
+fn drop_oldest(desk: &mut Desk, spare: Option<i64>) -> rusqlite::Result<bool> {
+    settle_low(desk)?;
+    let oldest = {
+        let mut statement = desk.conn.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox WHERE place >= ?1 AND +state = 10 ORDER BY place"
+        ))?;
+        let mut rows = statement.query([desk.tally.low_place])?;
+        loop {
+            let Some(row) = rows.next()? else {
+                return Ok(false);
+            };
+            let place: i64 = row.get(0)?;
+            if Some(place) != spare && !desk.on_wire.contains(&place) {
+                break OutRow::read(row)?;
+            }
+        }
+    };
+    end(desk, &oldest, MessageState::Dropped, Some("the outbox was full (overflow = \"drop_oldest\")"))?;
+    Ok(true)
+}
+
+/// Ends a row without the session, which is told.
+pub(super) fn end(
+    desk: &mut Desk,
+    row: &OutRow,
+    state: MessageState,
+    reason: Option<&str>,
+) -> rusqlite::Result<()> {
+    let maybe_delivered = row.maybe_delivered || (state == MessageState::Expired && row.was_sent);
+    set_state(desk, row.place, row.state, state, row.size(), row.attempts, reason, maybe_delivered)?;
+    desk.told.gone(row.place, row.id.message_id(), state, reason.map(str::to_owned));
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments, reason = "they are the columns that change when a row moves on")]
+fn set_state(
+    desk: &mut Desk,
+    place: i64,
+    from: MessageState,
+    to: MessageState,
+    size: i64,
+    attempts: u32,
+    reason: Option<&str>,
+    maybe_delivered: bool,
+) -> rusqlite::Result<()> {
+    desk.conn
+        .prepare_cached(
+            "UPDATE outbox SET state = ?2, changed_at = ?3, attempts = ?4, reason = ?5, maybe_delivered = ?6
+             WHERE place = ?1",
+        )?
+        .execute(params![
+            place,
+            codes::state_code(to),
+            desk.clock.now().wall.as_millis(),
+            attempts,
+            reason,
+            maybe_delivered
+        ])?;
+    desk.tally.message_moved(from, to, size);
+    desk.on_wire.remove(&place);
+    desk.retention.message_finished_at(place);
+    if place == desk.tally.low_place {
+        desk.tally.low_is_stale = true;
+    }
+    Ok(())
+}
+
+/// What the session says of a message's end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'a> {
+    pub(super) place: i64,
+    pub(super) id: &'a MessageId,
+    pub(super) state: MessageState,
+    pub(super) reason: Option<&'a str>,
+    pub(super) attempts: u32,
+    pub(super) maybe_delivered: bool,
+}
+
+/// Puts down a message's end as the session saw it. A row that carries another id by now, or has
+/// an end that cannot rise to this one, stays as it is.
+pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
+    let brief = desk
+        .conn
+        .prepare_cached("SELECT state, id, length(body) FROM outbox WHERE place = ?1")?
+        .query_row([ended.place], |row| {
+            let same = match row.get_ref(1)? {
+                rusqlite::types::ValueRef::Blob(bytes) => uuid::Uuid::from_slice(bytes).is_ok_and(|uuid| {
+                    let mut text = uuid::Uuid::encode_buffer();
+                    uuid.hyphenated().encode_lower(&mut text) == ended.id.as_str()
+                }),
+                rusqlite::types::ValueRef::Text(bytes) => bytes == ended.id.as_str().as_bytes(),
+                rusqlite::types::ValueRef::Null
+                | rusqlite::types::ValueRef::Integer(_)
+                | rusqlite::types::ValueRef::Real(_) => false,
+            };
+            Ok((codes::state(row.get(0)?), same, row.get::<_, i64>(2)?))
+        })
+        .optional()?;
+    let Some((Some(from), true, size)) = brief else {
+        return Ok(());
+    };
+    if !may_end(from, ended.state) {
+        return Ok(());
+    }
+    set_state(desk, ended.place, from, ended.state, size, ended.attempts, ended.reason, ended.maybe_delivered)
+}
+
+/// Levels only rise: a late word of the server lifts a row that ended without one, or refuses it.
+const fn may_end(from: MessageState, to: MessageState) -> bool {
+    match to {
+        MessageState::Queued | MessageState::Sending => false,
+        MessageState::Accepted | MessageState::Rejected => {
+            codes::unfinished(from) || matches!(from, MessageState::Sent | MessageState::Received)
+        }
+        MessageState::Received => codes::unfinished(from) || matches!(from, MessageState::Sent),
+        MessageState::Sent
+        | MessageState::Expired
+        | MessageState::Superseded
+        | MessageState::Cancelled
+        | MessageState::Dropped
+        | MessageState::Parked
+        | MessageState::Uncertain => codes::unfinished(from),
+    }
+}
+
+/// An attempt failed and counts; the row is queued (again).
+pub(super) fn failed(desk: &mut Desk, place: i64, attempts: u32, strikes: u32) -> rusqlite::Result<()> {
+    desk.conn
+        .prepare_cached(
+            "UPDATE outbox SET state = 10, attempts = ?2, strikes = ?3, was_sent = 1
+             WHERE place = ?1 AND state IN (10, 11)",
+        )?
+        .execute(params![place, attempts, strikes])?;
+    Ok(())
+}
+
+/// The row is about to be written to the socket and must never be written again.
+pub(super) fn claimed(desk: &mut Desk, place: i64) -> rusqlite::Result<()> {
+    desk.conn
+        .prepare_cached("UPDATE outbox SET state = 11, changed_at = ?2 WHERE place = ?1 AND state = 10")?
+        .execute(params![place, desk.clock.now().wall.as_millis()])?;
+    Ok(())
+}
+
+/// The link died with these on the wire.
+pub(super) fn released(
+    desk: &mut Desk,
+    places: &[Place],
+) -> rusqlite::Result<Vec<(Place, MessageId, MessageState)>> {
+    let mut gone = Vec::new();
+    for place in places {
+        desk.on_wire.remove(&place.0);
+        let Some(row) = at(&desk.conn, place.0)? else { continue };
+        let to = match row.state {
+            MessageState::Sending => MessageState::Uncertain,
+            MessageState::Queued if row.resend == Resend::Never => MessageState::Uncertain,
+            MessageState::Queued if has_newer(&desk.conn, &row)? => MessageState::Superseded,
+            MessageState::Queued => {
+                desk.conn
+                    .prepare_cached("UPDATE outbox SET was_sent = 1 WHERE place = ?1 AND was_sent = 0")?
+                    .execute([place.0])?;
+                continue;
+            }
+            MessageState::Sent
+            | MessageState::Received
+            | MessageState::Accepted
+            | MessageState::Rejected
+            | MessageState::Expired
+            | MessageState::Superseded
+            | MessageState::Cancelled
+            | MessageState::Dropped
+            | MessageState::Parked
+            | MessageState::Uncertain => continue,
+        };
+        let reason = (to == MessageState::Uncertain).then_some(LOST_ON_WIRE);
+        set_state(desk, row.place, row.state, to, row.size(), row.attempts, reason, row.maybe_delivered)?;
+        gone.push((*place, row.id.message_id(), to));
+    }
+    Ok(gone)
+}
+
+const LOST_ON_WIRE: &str = "the link ended while it was on the wire, and it must not be repeated";
+
+/// Whether a newer value of a `latest` row's key is queued.
+fn has_newer(conn: &Connection, row: &OutRow) -> rusqlite::Result<bool> {
+    if row.delivery != Delivery::Latest {
+        return Ok(false);
+    }
+    conn.prepare_cached(
+        "SELECT 1 FROM outbox WHERE kind = ?1 AND key IS ?2 AND delivery = 1 AND state = 10 AND +place > ?3",
+    )?
+    .exists(params![row.kind, row.key, row.place])
+}
+
+/// What a killed process left behind: claimed rows nobody knows the fate of, and values on the
+/// wire that have a newer one by now.
+pub(super) fn recover(desk: &mut Desk) -> rusqlite::Result<()> {
+    let claimed = rows_of(&desk.conn, "state = 11 AND state IN (11, 20, 21)")?;
+    for row in claimed {
+        end(desk, &row, MessageState::Uncertain, Some(LOST_ON_WIRE))?;
+    }
+    let outdated = rows_of(
+        &desk.conn,
+        "delivery = 1 AND state = 10 AND EXISTS (SELECT 1 FROM outbox AS newer
+             WHERE newer.kind = outbox.kind AND newer.key IS outbox.key AND newer.delivery = 1
+               AND newer.state = 10 AND +newer.place > outbox.place)",
+    )?;
+    for row in outdated {
+        end(desk, &row, MessageState::Superseded, None)?;
+    }
+    Ok(())
+}
+
+fn rows_of(conn: &Connection, condition: &str) -> rusqlite::Result<Vec<OutRow>> {
+    conn.prepare(&format!(concat!("SELECT ", columns!(), " FROM outbox WHERE {}"), condition))?
+        .query_map([], OutRow::read)?
+        .collect()
+}
+
+/// What a person or an app does to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Cancel,
+    Retry,
+    Drop,
+}
+
+/// Cancels, retries or drops, where the state allows it.
+pub(super) fn act(desk: &mut Desk, id: &MessageId, deed: Deed) -> Result<Message, Trouble> {
+    let Some(row) = find(&desk.conn, id)? else {
+        return Err(not_found("message", id)
+            .hint("finished messages are forgotten after outbox.keep_finished")
+            .into());
+    };
+    if row.state == MessageState::Sending || desk.on_wire.contains(&row.place) {
+        return Err(Refusal::new(ErrorKind::Busy, format!("{id} is on the wire"))
+            .hint("try again when its outcome is known")
+            .into());
+    }
+    let waits = row.state.waits_for_person();
+    let allowed = match deed {
+        Deed::Cancel => waits || row.state == MessageState::Queued,
+        Deed::Retry | Deed::Drop => waits || row.state == MessageState::Rejected,
+    };
+    if !allowed {
+        let (word, states) = match deed {
+            Deed::Cancel => ("cancelled", "queued, parked and uncertain"),
+            Deed::Retry => ("retried", "parked, uncertain and rejected"),
+            Deed::Drop => ("dropped", "parked, uncertain and rejected"),
+        };
+        return Err(Refusal::new(
+            ErrorKind::Conflict,
+            format!("{id} is {} and cannot be {word}", row.state.as_str()),
+        )
+        .hint(format!("only {states} messages can be {word}"))
+        .with("id", id.as_str())
+        .with("state", row.state.as_str())
+        .into());
+    }
+    match deed {
+        Deed::Cancel => end(desk, &row, MessageState::Cancelled, None)?,
+        Deed::Drop => end(desk, &row, MessageState::Dropped, None)?,
+        Deed::Retry => retry(desk, &row)?,
+    }
+    Ok(at(&desk.conn, row.place)?.unwrap_or(row).message())
+}
+
+fn retry(desk: &mut Desk, row: &OutRow) -> Result<(), Trouble> {
+    let id = row.id.message_id();
+    if row.damaged {
+        return Err(Refusal::new(ErrorKind::Conflict, format!("{id} is damaged on disk and cannot be sent"))
+            .hint("drop it and send the message anew")
+            .into());
+    }
+    if has_newer(&desk.conn, row)? {
+        return Err(Refusal::new(ErrorKind::Conflict, format!("a newer value than {id} is queued"))
+            .hint("drop it: the newer value goes out")
+            .with("id", id.as_str())
+            .with("state", row.state.as_str())
+            .into());
+    }
+    set_state(desk, row.place, row.state, MessageState::Queued, row.size(), 0, None, false)?;
+    desk.conn.prepare_cached("UPDATE outbox SET strikes = 0 WHERE place = ?1")?.execute([row.place])?;
+    let tally = &mut desk.tally;
+    if tally.oldest_queued_at.is_none() || row.place < tally.low_place {
+        tally.low_place = row.place;
+        tally.oldest_queued_at = Some(row.queued_at.as_millis());
+        tally.low_is_stale = false;
+    }
+    let mut queued = row.clone();
+    (queued.state, queued.attempts, queued.strikes) = (MessageState::Queued, 0, 0);
+    desk.told.event(StoreEvent::Requeued(vec![queued.due()]));
+    Ok(())
+}
+
+/// Rows ended by one call of [`expire`] at most; the next one is due at once then.
+const EXPIRE_STEP: usize = 1024;
+
+/// Ends rows whose time is over, but those in `skip`, and says when the next one is.
+pub(super) fn expire(desk: &mut Desk, now: Timestamp, skip: &[Place]) -> rusqlite::Result<Option<Timestamp>> {
+    let overdue: Vec<OutRow> = {
+        let mut statement = desk.conn.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox
+             WHERE expires_at IS NOT NULL AND state IN (10, 20, 21) AND expires_at <= ?1
+             ORDER BY expires_at"
+        ))?;
+        let mut rows = statement.query([now.as_millis()])?;
+        let mut overdue = Vec::new();
+        while let Some(row) = rows.next()? {
+            let place: i64 = row.get(0)?;
+            if skip.contains(&Place(place)) {
+                continue;
+            }
+            if overdue.len() == EXPIRE_STEP {
+                break;
+            }
+            overdue.push(OutRow::read(row)?);
+        }
+        overdue
+    };
+    let more = overdue.len() == EXPIRE_STEP;
+    for row in overdue {
+        end(desk, &row, MessageState::Expired, Some("its time to live ended first"))?;
+    }
+    if more { Ok(Some(now)) } else { next_expiry(&desk.conn, now) }
+}
+
+/// When the next row's time is over, of those whose time is not over at `after`.
+pub(super) fn next_expiry(conn: &Connection, after: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+    let at: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(expires_at) FROM outbox
+             WHERE expires_at IS NOT NULL AND state IN (10, 20, 21) AND expires_at > ?1",
+        )?
+        .query_row([after.as_millis()], |row| row.get(0))?;
+    Ok(at.map(Timestamp::from_millis))
+}
+
+/// Moves the low-water mark over what ended, so that no question walks over it again.
+pub(super) fn settle_low(desk: &mut Desk) -> rusqlite::Result<()> {
+    if !desk.tally.low_is_stale {
+        return Ok(());
+    }
+    let lowest = desk
+        .conn
+        .prepare_cached(
+            "SELECT place, queued_at FROM outbox WHERE place >= ?1 AND +state IN (10, 11) ORDER BY place LIMIT 1",
+        )?
+        .query_row([desk.tally.low_place], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    desk.tally.low_is_stale = false;
+    (desk.tally.low_place, desk.tally.oldest_queued_at) = match lowest {
+        Some((place, queued_at)) => (place, Some(queued_at)),
+        None => (desk.tally.last_place + 1, None),
+    };
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! A row of the outbox, read with its checksum checked.
+
+use std::sync::Arc;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Row, ToSql};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::codes;
+use crate::model::{
+    Confirm, Delivery, DueRow, HistoryEntry, Message, MessageId, MessageState, Payload, Place, Resend,
+    Timestamp,
+};
+
+/// The columns [`OutRow::read`] wants, in its order.
+macro_rules! columns {
+    () => {
+        "place, state, attempts, strikes, queued_at, changed_at, expires_at, delivery, confirm, resend, was_sent, \
+         maybe_delivered, form, checksum, lane, kind, key, id, reason, body"
+    };
+}
+pub(super) use columns;
+
+/// An id as the table holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RowId {
+    /// One of ours: 16 bytes that lead to the place, in no index.
+    Own(Uuid),
+    /// An app's, or one of ours whose place was taken: in the index.
+    Named(MessageId),
+}
+
+impl RowId {
+    pub(super) fn message_id(&self) -> MessageId {
+        match self {
+            Self::Own(uuid) => MessageId::from(*uuid),
+            Self::Named(id) => id.clone(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(uuid) => uuid.as_bytes(),
+            Self::Named(id) => id.as_str().as_bytes(),
+        }
+    }
+}
+
+impl ToSql for RowId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Own(uuid) => ValueRef::Blob(uuid.as_bytes()),
+            Self::Named(id) => ValueRef::Text(id.as_str().as_bytes()),
+        }))
+    }
+}
+
+/// A message as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct OutRow {
+    pub(super) place: i64,
+    pub(super) state: MessageState,
+    pub(super) attempts: u32,
+    pub(super) strikes: u32,
+    pub(super) queued_at: Timestamp,
+    pub(super) changed_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) delivery: Delivery,
+    pub(super) confirm: Confirm,
+    pub(super) resend: Resend,
+    pub(super) was_sent: bool,
+    pub(super) maybe_delivered: bool,
+    pub(super) lane: Arc<str>,
+    pub(super) kind: Arc<str>,
+    pub(super) key: Option<Arc<str>>,
+    pub(super) id: RowId,
+    pub(super) reason: Option<String>,
+    pub(super) payload: Payload,
+    /// The row is not what was written: its texts are shown as far as they can be read, its body
+    /// never.
+    pub(super) damaged: bool,
+}
+
+fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
+    })
+}
+
+fn lossy(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+impl OutRow {
+    /// The sum over all that is never changed after the insert.
+    pub(super) fn checksum(&self) -> i64 {
+        codes::checksum(
+            codes::payload_form(&self.payload),
+            &[
+                Some(self.lane.as_bytes()),
+                Some(self.kind.as_bytes()),
+                self.key.as_deref().map(str::as_bytes),
+                Some(self.id.bytes()),
+            ],
+            codes::payload_bytes(&self.payload),
+        )
+    }
+
+    /// Reads a row of [`COLUMNS`].
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let place: i64 = row.get(0)?;
+        let form: i64 = row.get(12)?;
+        let sum: i64 = row.get(13)?;
+        let lane = bytes(row, 14)?.unwrap_or_default();
+        let kind = bytes(row, 15)?.unwrap_or_default();
+        let key = bytes(row, 16)?;
+        let id = bytes(row, 17)?.unwrap_or_default();
+        let body = bytes(row, 19)?.unwrap_or_default();
+        let is_own = matches!(row.get_ref(17)?, ValueRef::Blob(_));
+
+        let state = codes::state(row.get(1)?);
+        let payload = codes::payload(form, body);
+        let row_id = if is_own {
+            Uuid::from_slice(id).ok().map(RowId::Own)
+        } else {
+            std::str::from_utf8(id).ok().and_then(|id| MessageId::new(id).ok()).map(RowId::Named)
+        };
+        let damaged = state.is_none()
+            || payload.is_none()
+            || row_id.is_none()
+            || codes::checksum(form, &[Some(lane), Some(kind), key, Some(id)], body) != sum;
+
+        Ok(Self {
+            place,
+            state: state.unwrap_or(MessageState::Parked),
+            attempts: row.get::<_, i64>(2)?.try_into().unwrap_or(0),
+            strikes: row.get::<_, i64>(3)?.try_into().unwrap_or(0),
+            queued_at: Timestamp::from_millis(row.get(4)?),
+            changed_at: Timestamp::from_millis(row.get(5)?),
+            expires_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
+            delivery: codes::delivery(row.get(7)?),
+            confirm: codes::confirm(row.get(8)?),
+            resend: codes::resend(row.get(9)?),
+            was_sent: row.get(10)?,
+            maybe_delivered: row.get(11)?,
+            lane: lossy(lane),
+            kind: lossy(kind),
+            key: key.map(lossy),
+            id: row_id.unwrap_or_else(|| RowId::Own(Uuid::nil())),
+            reason: bytes(row, 18)?.map(|text| String::from_utf8_lossy(text).into_owned()),
+            payload: payload.unwrap_or_else(|| Payload::Binary(body.into())),
+            damaged,
+        })
+    }
+
+    pub(super) fn size(&self) -> i64 {
+        codes::int(self.payload.len())
+    }
+
+    pub(super) fn due(&self) -> DueRow {
+        DueRow {
+            place: Place(self.place),
+            id: self.id.message_id(),
+            kind: self.kind.clone(),
+            lane: self.lane.clone(),
+            key: self.key.clone(),
+            delivery: self.delivery,
+            confirm: self.confirm,
+            resend: self.resend,
+            attempts: self.attempts,
+            strikes: self.strikes,
+            queued_at: self.queued_at,
+            expires_at: self.expires_at,
+            was_sent: self.was_sent,
+            payload: self.payload.clone(),
+        }
+    }
+
+    /// The message as apps see it, with what the database knows of its history.
+    pub(super) fn message(&self) -> Message {
+        let (mut data, mut text, mut binary) = (None, None, None);
+        match &self.payload {
+            _ if self.damaged => {}
+            Payload::Json(json) => data = RawValue::from_string(json.to_string()).ok(),
+            Payload::Text(raw) => text = Some(raw.to_string()),
+            Payload::Binary(raw) => binary = Some(base64_value(raw)),
+        }
+        let mut history =
+            vec![HistoryEntry { state: MessageState::Queued, at: self.queued_at, attempt: 0, reason: None }];
+        if self.state != MessageState::Queued {
+            history.push(HistoryEntry {
+                state: self.state,
+                at: self.changed_at,
+                attempt: self.attempts,
+                reason: self.reason.clone(),
+            });
+        }
+        Message {
+            id: self.id.message_id(),
+            kind: self.kind.to_string(),
+            lane: self.lane.to_string(),
+            key: self.key.as_deref().map(str::to_owned),
+            delivery: self.delivery,
+            state: self.state,
+            attempts: self.attempts,
+            queued_at: self.queued_at,
+            expires_at: self.expires_at,
+            reason: if self.damaged { Some(DAMAGED.to_owned()) } else { self.reason.clone() },
+            maybe_delivered: self.maybe_delivered,
+            data,
+            text,
+            binary,
+            history,
+        }
+    }
+}
+
+/// The reason of a row whose checksum does not fit.
+pub(super) const DAMAGED: &str = "damaged";
+
+/// `{"encoding":"base64","data":"…"}`, the form of bytes in JSON.
+fn base64_value(bytes: &[u8]) -> Box<RawValue> {
+    use base64::Engine as _;
+    let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+    RawValue::from_string(format!(r#"{{"encoding":"base64","data":"{data}"}}"#))
+        .expect("base64 has no character that JSON escapes")
+}

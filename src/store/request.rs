@@ -1,0 +1,129 @@
+//! What can be asked of the writer, and how its answers wait for the commit.
+
+use tokio::sync::oneshot;
+
+use super::outbox::Deed;
+use super::trouble::{Trouble, refusal_for};
+use super::{Cursor, Inserted, Settings};
+use crate::model::{
+    DueQuery, Message, MessageId, NewMessage, Place, Record, Refusal, Remembered, Seq, Timestamp,
+};
+
+/// From the engine. Served first; never refused, only done or, on a failed disk, done later.
+#[derive(Debug)]
+pub(super) enum EngineAsk {
+    /// All of them go into one commit.
+    Records(Vec<(u64, Record)>),
+    Due(DueQuery),
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// From everyone else.
+#[derive(Debug)]
+pub(super) enum ClientAsk {
+    Send(Box<NewMessage>, Reply<Inserted>),
+    Act(MessageId, Deed, Reply<Message>),
+    Expire {
+        now: Timestamp,
+        skip: Vec<Place>,
+        reply: Reply<Option<Timestamp>>,
+    },
+    NextExpiry(Reply<Option<Timestamp>>),
+    CursorOpen(String, Reply<(Cursor, bool)>),
+    /// Without a reply it rides on the next commit.
+    CursorAck(String, Seq, Option<Reply<Cursor>>),
+    CursorTouch(String, Timestamp),
+    CursorList(Reply<Vec<Cursor>>),
+    CursorDelete(String, Reply<()>),
+    QuarantineDrop(Seq, Reply<()>),
+    ValueSet(String, Option<String>, Reply<()>),
+    ValueGet(String, Reply<Option<String>>),
+    Reconfigure(Box<Settings>, Reply<Remembered>),
+    Maintain(Reply<()>),
+    Close(Reply<()>),
+}
+
+impl ClientAsk {
+    /// Whether its answer is worth a commit of its own.
+    pub(super) const fn is_urgent(&self) -> bool {
+        !matches!(self, Self::CursorAck(_, _, None) | Self::CursorTouch(..))
+    }
+
+    /// Bytes it brings, for the bound of a batch.
+    pub(super) fn bytes(&self) -> usize {
+        if let Self::Send(new, _) = self { new.payload.len() } else { 0 }
+    }
+
+    /// Answers without doing it.
+    pub(super) fn refuse(self, why: &Refusal) {
+        fn no<T>(reply: Reply<T>, why: &Refusal) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Err(why.clone()));
+        }
+        match self {
+            Self::Send(_, reply) => no(reply, why),
+            Self::Act(_, _, reply) => no(reply, why),
+            Self::Expire { reply, .. } | Self::NextExpiry(reply) => no(reply, why),
+            Self::CursorOpen(_, reply) => no(reply, why),
+            Self::CursorAck(_, _, reply) => {
+                if let Some(reply) = reply {
+                    no(reply, why);
+                }
+            }
+            Self::CursorTouch(..) => {}
+            Self::CursorList(reply) => no(reply, why),
+            Self::CursorDelete(_, reply)
+            | Self::QuarantineDrop(_, reply)
+            | Self::ValueSet(_, _, reply)
+            | Self::Maintain(reply)
+            | Self::Close(reply) => no(reply, why),
+            Self::ValueGet(_, reply) => no(reply, why),
+            Self::Reconfigure(_, reply) => no(reply, why),
+        }
+    }
+}
+
+/// Gives one answer: as it is, or the refusal that struck the whole batch.
+type Answer = Box<dyn FnOnce(Option<&Refusal>) + Send>;
+
+/// Answers of one batch, held back until its commit.
+#[derive(Default)]
+pub(super) struct Answers(Vec<Answer>);
+
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Answers").field(&self.0.len()).finish()
+    }
+}
+
+impl Answers {
+    /// Holds the answer to one request. An error that concerns the whole batch is handed on.
+    pub(super) fn hold<T: Send + 'static>(
+        &mut self,
+        reply: Reply<T>,
+        outcome: Result<T, Trouble>,
+    ) -> Result<(), rusqlite::Error> {
+        let (answer, spoils) = match outcome {
+            Ok(value) => (Ok(value), None),
+            Err(Trouble::Refused(refusal)) => (Err(*refusal), None),
+            Err(Trouble::Batch(error)) => (Err(refusal_for(&error)), Some(error)),
+        };
+        self.0.push(Box::new(move |failed| {
+            let answer = match failed {
+                None => answer,
+                Some(refusal) => Err(refusal.clone()),
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }));
+        spoils.map_or(Ok(()), Err)
+    }
+
+    /// Gives them: as they are after a commit, or all the same refusal after a failure.
+    pub(super) fn give(&mut self, failed: Option<&Refusal>) {
+        for answer in self.0.drain(..) {
+            answer(failed);
+        }
+    }
+}

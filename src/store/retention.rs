@@ -1,0 +1,200 @@
+//! Pruning, oldest first, in small steps: events by count, bytes and age; finished messages by
+//! count and age. An unfinished message is never touched.
+//!
+//! Ages are measured on the steady clock, so a step of the wall clock prunes nothing early. A
+//! look at the oldest row says when the next look is worth it.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::codes::{self, int, limit};
+use super::desk::Desk;
+use super::{dedupe, inbox};
+use crate::model::Timestamp;
+
+/// Rows taken away in one transaction at most, of each kind.
+pub(super) const STEP: usize = 256;
+
+/// How far pruning has looked.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Progress {
+    /// No finished message stands before this place.
+    finished_from: i64,
+    /// Until then nothing gets too old.
+    finished_young_until: Timestamp,
+    /// The same for events.
+    events_young_until: Timestamp,
+}
+
+impl Progress {
+    /// A message ended at this place.
+    pub(super) fn message_finished_at(&mut self, place: i64) {
+        self.finished_from = self.finished_from.min(place);
+    }
+
+    /// Looks at everything anew.
+    pub(super) fn restart(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Whether a step would (as far as is known) take something away.
+pub(super) fn is_due(desk: &Desk) -> bool {
+    events_are_due(desk) || finished_are_due(desk)
+}
+
+fn events_are_due(desk: &Desk) -> bool {
+    let settings = &desk.settings.inbox;
+    let tally = &desk.tally;
+    tally.inbox_rows > limit(settings.max_events)
+        || (tally.inbox_bytes > limit(settings.max_bytes) && tally.inbox_rows > 0)
+        || (tally.inbox_rows > 0 && desk.clock.now().steady > desk.retention.events_young_until)
+}
+
+fn finished_are_due(desk: &Desk) -> bool {
+    let tally = &desk.tally;
+    tally.finished > limit(desk.settings.outbox.keep_finished)
+        || (tally.finished > 0 && desk.clock.now().steady > desk.retention.finished_young_until)
+}
+
+/// Takes away at most [`STEP`] rows of each kind.
+pub(super) fn step(desk: &mut Desk) -> rusqlite::Result<()> {
+    if events_are_due(desk) {
+        prune_events(desk)?;
+    }
+    if finished_are_due(desk) {
+        prune_finished(desk)?;
+    }
+    Ok(())
+}
+
+struct Oldest {
+    seq: i64,
+    received_at: Timestamp,
+    is_event: bool,
+    stream: Option<i64>,
+    id: Option<String>,
+    body: i64,
+    frame: Option<i64>,
+}
+
+fn prune_events(desk: &mut Desk) -> rusqlite::Result<()> {
+    let max_events = limit(desk.settings.inbox.max_events);
+    let max_bytes = limit(desk.settings.inbox.max_bytes);
+    let max_age = desk.settings.inbox.max_age;
+    let now = desk.clock.now().steady;
+    let oldest: Vec<Oldest> = desk
+        .conn
+        .prepare_cached(
+            "SELECT seq, received_at, form, stream, id, length(body),
+                    (SELECT length(frame) FROM quarantine WHERE quarantine.seq = inbox.seq)
+             FROM inbox ORDER BY seq LIMIT ?1",
+        )?
+        .query_map([int(STEP)], |row| {
+            Ok(Oldest {
+                seq: row.get(0)?,
+                received_at: Timestamp::from_millis(row.get(1)?),
+                is_event: codes::form(row.get(2)?) == Some(codes::Form::Event),
+                stream: row.get(3)?,
+                id: row.get(4)?,
+                body: row.get(5)?,
+                frame: row.get(6)?,
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    if oldest.is_empty() {
+        // The count was wrong (a salvaged file may bring such a one).
+        let tally = &mut desk.tally;
+        (tally.inbox_rows, tally.events, tally.inbox_bytes, tally.quarantined) = (0, 0, 0, 0);
+    }
+
+    // Nothing left to look at: the next event is young for this long.
+    desk.retention.events_young_until = now.after(max_age);
+    let mut through = None;
+    for row in oldest {
+        let too_much = desk.tally.inbox_rows > max_events || desk.tally.inbox_bytes > max_bytes;
+        let dies_at = row.received_at.after(max_age);
+        if !too_much && dies_at >= now {
+            desk.retention.events_young_until = dies_at;
+            break;
+        }
+        // Looked at anew by the next step, should the rows of this one not have been all.
+        desk.retention.events_young_until = Timestamp::default();
+        if let (Some(stream), Some(id)) = (row.stream, &row.id)
+            && desk.windows.still_wanted(stream, row.seq)
+        {
+            dedupe::keep(&desk.conn, row.seq, stream, id)?;
+        }
+        desk.tally.inbox_rows -= 1;
+        desk.tally.inbox_bytes -= row.body + row.frame.unwrap_or(0);
+        desk.tally.events -= i64::from(row.is_event);
+        desk.tally.quarantined -= i64::from(row.frame.is_some());
+        through = Some(row.seq);
+    }
+    if let Some(through) = through {
+        desk.conn.prepare_cached("DELETE FROM inbox WHERE seq <= ?1")?.execute([through])?;
+        desk.conn.prepare_cached("DELETE FROM quarantine WHERE seq <= ?1")?.execute([through])?;
+        desk.tally.pruned_through = through;
+        inbox::settle_first(desk)?;
+    }
+    Ok(())
+}
+
+fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
+    let keep = limit(desk.settings.outbox.keep_finished);
+    let max_age = desk.settings.outbox.keep_finished_age;
+    let now = desk.clock.now().steady;
+    let oldest: Vec<(i64, Timestamp)> = desk
+        .conn
+        .prepare_cached(
+            "SELECT place, changed_at FROM outbox WHERE place >= ?1 AND +state NOT IN (10, 11, 20, 21)
+             ORDER BY place LIMIT ?2",
+        )?
+        .query_map(params![desk.retention.finished_from, int(STEP)], |row| {
+            Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    if oldest.is_empty() && std::mem::take(&mut desk.retention.finished_from) == 0 {
+        desk.tally.finished = 0;
+    }
+
+    desk.retention.finished_young_until = now.after(max_age);
+    let mut range = None;
+    for (place, changed_at) in oldest {
+        let dies_at = changed_at.after(max_age);
+        if desk.tally.finished <= keep && dies_at >= now {
+            desk.retention.finished_young_until = dies_at;
+            break;
+        }
+        desk.retention.finished_young_until = Timestamp::default();
+        desk.tally.finished -= 1;
+        let (first, _) = range.unwrap_or((place, place));
+        range = Some((first, place));
+    }
+    if let Some((first, last)) = range {
+        desk.conn
+            .prepare_cached(
+                "DELETE FROM outbox WHERE place BETWEEN ?1 AND ?2 AND +state NOT IN (10, 11, 20, 21)",
+            )?
+            .execute([first, last])?;
+        desk.retention.finished_from = last + 1;
+    }
+    Ok(())
+}
+
+/// Free pages given back to the file system in one go.
+const VACUUM_PAGES: i64 = 4096;
+
+/// Gives free pages back where they are more than a quarter of the file: some are soon used again.
+pub(super) fn give_back_space(desk: &Desk) -> rusqlite::Result<()> {
+    let number = |sql: &str| -> rusqlite::Result<i64> {
+        Ok(desk.conn.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+    };
+    let (free, all) = (number("PRAGMA freelist_count")?, number("PRAGMA page_count")?);
+    if free > all / 4 {
+        let pages = (free - all / 8).min(VACUUM_PAGES);
+        let mut statement = desk.conn.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
+}
