@@ -53,39 +53,11 @@ pub fn text_of(reference: &str, base: &Path) -> Result<(String, String), Problem
 pub fn load(
     reference: &str,
     base: &Path,
-    vars: &toml::Table,
+    vars: &serde_json::Map<String, serde_json::Value>,
     options: &Options,
 ) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
     let (text, name) = text_of(reference, base).map_err(|problem| vec![problem])?;
-    let vars = json_of(vars, &name).map_err(|problem| vec![problem])?;
+    let vars = vars.iter().map(|(name, value)| (name.as_str().into(), value.to_string().into())).collect();
     Ok(declarative::load(&text, &name, vars, options)?)
 }
 
-/// The values as JSON text.
-fn json_of(vars: &toml::Table, file: &str) -> Result<BTreeMap<Arc<str>, Arc<str>>, Problem> {
-    vars.iter()
-        .map(|(name, value)| match json(value) {
-            Some(value) => Ok((Arc::from(name.as_str()), Arc::from(value.to_string()))),
-            None => {
-                let message = format!("`server.vars.{name}` has a value that JSON lacks");
-                let advice = "write dates as texts, in quotation marks; numbers must be finite";
-                Err(Problem::whole("bad_value", file, message, advice))
-            }
-        })
-        .collect()
-}
-
-fn json(value: &toml::Value) -> Option<serde_json::Value> {
-    Some(match value {
-        toml::Value::String(text) => text.as_str().into(),
-        toml::Value::Integer(number) => (*number).into(),
-        toml::Value::Float(number) => serde_json::Number::from_f64(*number)?.into(),
-        toml::Value::Boolean(is) => (*is).into(),
-        toml::Value::Datetime(_) => return None,
-        toml::Value::Array(items) => items.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
-        toml::Value::Table(table) => {
-            let members = table.iter().map(|(name, value)| Some((name.clone(), json(value)?)));
-            members.collect::<Option<serde_json::Map<_, _>>>()?.into()
-        }
-    })
-}

@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 fn built_in(name: &str) -> Arc<dyn Dialect> {
-    load(name, Path::new("."), &toml::Table::new(), &Options::default()).expect("a sound dialect")
+    load(name, Path::new("."), &serde_json::Map::new(), &Options::default()).expect("a sound dialect")
 }
 
 fn at(seconds: u64) -> Moment {
