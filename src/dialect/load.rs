@@ -1,6 +1,5 @@
 //! From what `server.dialect` says to a dialect.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
