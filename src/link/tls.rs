@@ -138,7 +138,12 @@ fn fault_of(error: &io::Error) -> TlsFault {
     match fault {
         CertificateError::NotValidForName => TlsFault::WrongName(String::new()),
         CertificateError::NotValidForNameContext { presented, .. } => TlsFault::WrongName(names(presented)),
-        CertificateError::UnknownIssuer => TlsFault::UnknownIssuer,
+        // A signature that does not fit is an authority of the right name with another key.
+        CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            TlsFault::UnknownIssuer
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFault::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFault::NotYetValid,
         // What openssl makes when asked for a self-signed certificate: it is its own CA, and
