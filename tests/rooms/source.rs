@@ -10,7 +10,7 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// Names of the modules down to this file: `["store", "writer"]`; empty for `lib.rs`.
     pub(crate) module: Vec<String>,
-    /// Lines of the whole file.
+    /// Lines outside tests.
     pub(crate) lines: usize,
     /// The code: comments are gone, strings are empty, items under `#[cfg(test)]` are gone.
     pub(crate) code: String,
@@ -26,7 +26,7 @@ impl Source {
         if module.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
             module.pop();
         }
-        Self { path: path.to_owned(), module, lines: text.lines().count(), code, strings }
+        Self { path: path.to_owned(), module, lines: code.lines().count(), code, strings }
     }
 
     /// The room the file belongs to; none for `lib.rs` and `main.rs`.
