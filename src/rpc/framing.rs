@@ -2,6 +2,7 @@
 //! servers speak it where the first bytes are `Content-Length:`.
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -76,7 +77,7 @@ pub struct Reader<R> {
     used: usize,
     /// Bytes behind `used` that were searched for the end of a line already.
     searched: usize,
-    framing: Option<Framing>,
+    framing: Arc<OnceLock<Framing>>,
     limit: usize,
     deadline: Option<Instant>,
 }
@@ -101,13 +102,21 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads from `from`, messages of at most `limit` bytes; tells by the first bytes how they
     /// are framed.
     pub fn new(from: R, limit: usize) -> Self {
-        Self { from, buffer: Vec::new(), used: 0, searched: 0, framing: None, limit, deadline: None }
+        Self {
+            from,
+            buffer: Vec::new(),
+            used: 0,
+            searched: 0,
+            framing: Arc::default(),
+            limit,
+            deadline: None,
+        }
     }
 
-    /// How the connection is framed; none before its first bytes.
+    /// Where it stands how the connection is framed, once its first bytes came.
     #[must_use]
-    pub fn framing(&self) -> Option<Framing> {
-        self.framing
+    pub fn framing(&self) -> Arc<OnceLock<Framing>> {
+        Arc::clone(&self.framing)
     }
 
     /// The next message that is not blank; none where the connection ended (what was begun then
@@ -141,7 +150,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     fn front(&mut self) -> Result<Front, FrameError> {
-        match self.framing.or_else(|| self.detect()) {
+        match self.framing.get().copied().or_else(|| self.detect()) {
             None => Ok(Front::Part),
             Some(Framing::Lines) => Ok(self.line()),
             Some(Framing::Headers) => self.body(),
@@ -149,15 +158,15 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Settles the framing once the first bytes allow it.
-    fn detect(&mut self) -> Option<Framing> {
+    fn detect(&self) -> Option<Framing> {
         let seen = self.buffer.len().min(CONTENT_LENGTH.len());
         let alike = self.buffer[..seen].eq_ignore_ascii_case(&CONTENT_LENGTH[..seen]);
-        self.framing = match (alike, seen) {
-            (false, _) => Some(Framing::Lines),
-            (true, seen) if seen == CONTENT_LENGTH.len() => Some(Framing::Headers),
-            (true, _) => None,
+        let framing = match (alike, seen) {
+            (false, _) => Framing::Lines,
+            (true, seen) if seen == CONTENT_LENGTH.len() => Framing::Headers,
+            (true, _) => return None,
         };
-        self.framing
+        Some(*self.framing.get_or_init(|| framing))
     }
 
     fn line(&mut self) -> Front {

@@ -1,0 +1,122 @@
+//! What goes out on one connection: a small bounded buffer and the task that writes it.
+//!
+//! Whoever has something to say waits for room, so a slow reader holds up nobody but those who
+//! serve it, and what they hold is bounded by this buffer.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::framing::Framing;
+
+/// Messages that wait to be written.
+pub(super) const MAX_LINES: usize = 64;
+
+/// Their bytes. A larger one goes alone.
+pub(super) const MAX_BYTES: usize = 256 * 1024;
+
+/// A reader that accepts not one byte for so long is given up.
+pub(super) const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Bytes that go out in one write, where so much is there.
+const WRITE: usize = 64 * 1024;
+
+/// Done when the message was handed to the socket.
+pub(super) type Written = Box<dyn FnOnce() + Send>;
+
+struct Line {
+    text: String,
+    written: Option<Written>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The connection is gone; nobody will read this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// Where messages for one connection are put.
+#[derive(Debug, Clone)]
+pub(super) struct Outbox {
+    lines: mpsc::Sender<Line>,
+    room: Arc<Semaphore>,
+}
+
+/// The other end of an [`Outbox`].
+#[derive(Debug)]
+pub(super) struct Lines(mpsc::Receiver<Line>);
+
+/// A new buffer.
+pub(super) fn buffer() -> (Outbox, Lines) {
+    let (lines, waiting) = mpsc::channel(MAX_LINES);
+    (Outbox { lines, room: Arc::new(Semaphore::new(MAX_BYTES)) }, Lines(waiting))
+}
+
+impl Outbox {
+    /// Puts `text` behind what is there, once there is room.
+    pub(super) async fn push(&self, text: String) -> Result<(), Gone> {
+        self.put(text, None).await
+    }
+
+    /// The same; `written` is called when the message was handed to the socket.
+    pub(super) async fn push_then(&self, text: String, written: Written) -> Result<(), Gone> {
+        self.put(text, Some(written)).await
+    }
+
+    async fn put(&self, text: String, written: Option<Written>) -> Result<(), Gone> {
+        let bytes = u32::try_from(text.len().min(MAX_BYTES)).map_err(|_| Gone)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| Gone)?;
+        self.lines.send(Line { text, written, _room: room }).await.map_err(|_| Gone)
+    }
+}
+
+/// Why writing ended before there was nothing more to write.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// Not one byte was accepted in time.
+    #[error("the app read nothing for {} s", ACCEPTED_WITHIN.as_secs())]
+    Slow,
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Writes what is put into the buffer until its last [`Outbox`] is gone. `framing` says how
+/// messages are told apart, where the app has shown it by then.
+pub(super) async fn write<W: AsyncWrite + Unpin>(
+    mut to: W,
+    Lines(mut lines): Lines,
+    framing: Arc<OnceLock<Framing>>,
+) -> Result<(), WriteError> {
+    let mut bytes = Vec::new();
+    let mut taken = Vec::new();
+    while let Some(first) = lines.recv().await {
+        let framing = framing.get().copied().unwrap_or(Framing::Lines);
+        let mut next = Some(first);
+        while let Some(line) = next {
+            framing.frame(&line.text, &mut bytes);
+            taken.push(line);
+            next = if bytes.len() < WRITE { lines.try_recv().ok() } else { None };
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let accepted = timeout(ACCEPTED_WITHIN, to.write(rest)).await.map_err(|_| WriteError::Slow)??;
+            if accepted == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            rest = &rest[accepted..];
+        }
+        timeout(ACCEPTED_WITHIN, to.flush()).await.map_err(|_| WriteError::Slow)??;
+        for line in taken.drain(..) {
+            if let Some(written) = line.written {
+                written();
+            }
+        }
+        bytes.clear();
+        bytes.shrink_to(WRITE);
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Accepts connections and serves each in a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::backend::{Backend, Identity};
+use super::clients::Clients;
+use super::cursors::LiveCursors;
+use super::error::ErrorObject;
+use super::message::{Id, refusal};
+use super::{Limits, connection, metric};
+use crate::ipc::{Arrival, Listener, Stream};
+use crate::model::{ErrorKind, Refusal};
+
+/// How long accepting rests after the system refused (too many open files).
+const REST: Duration = Duration::from_millis(200);
+
+/// How long a refused app may take to hear why.
+const REFUSED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) identity: Identity,
+    pub(super) limits: Limits,
+    pub(super) clients: Arc<Clients>,
+    pub(super) cursors: Arc<LiveCursors>,
+}
+
+impl Shared {
+    pub(super) fn new(backend: Arc<dyn Backend>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            identity: backend.identity(),
+            backend,
+            limits,
+            clients: Arc::default(),
+            cursors: Arc::default(),
+        })
+    }
+}
+
+/// Serves the daemon's apps until `shutdown` is cancelled. Then nobody new gets in, all are told
+/// that the daemon is closing, get a moment to take what is left, and are let go; the socket goes
+/// with the listener.
+pub async fn serve(
+    listener: Listener,
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let shared = Shared::new(backend, limits);
+    let places = Arc::new(Semaphore::new(limits.max_clients));
+    let mut apps = JoinSet::new();
+    loop {
+        let arrival = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            // A task that panicked took only its own connection with it.
+            Some(_) = apps.join_next() => continue,
+            arrival = listener.accept() => arrival,
+        };
+        match arrival {
+            Ok(Arrival::Ours(stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+                    apps.spawn(async move {
+                        connection::serve(stream, peer, shared, shutdown).await;
+                        drop(place);
+                    });
+                }
+                Err(_) => {
+                    shared.backend.count(metric::CLIENTS_REFUSED);
+                    turn_away(stream, limits).await;
+                }
+            },
+            Ok(Arrival::Foreign(peer)) => {
+                shared.backend.count(metric::FOREIGN_REFUSED);
+                tracing::warn!(uid = peer.uid, pid = peer.pid, "a process of another user was turned away");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted just now");
+                sleep(REST).await;
+            }
+        }
+    }
+    drop(listener);
+    while apps.join_next().await.is_some() {}
+}
+
+/// Says that the house is full. A fresh connection has room for one line, so nobody is waited for.
+async fn turn_away(mut stream: Stream, limits: Limits) {
+    let full = Refusal::new(
+        ErrorKind::Busy,
+        format!("{} apps are connected, which is as many as ipc.max_clients allows", limits.max_clients),
+    )
+    .hint("close one, or raise ipc.max_clients");
+    let mut line = refusal(&Id::null(), &ErrorObject::from(full));
+    line.push('\n');
+    let _ = timeout(REFUSED_WITHIN, stream.write_all(line.as_bytes())).await;
+}
