@@ -1,6 +1,6 @@
 //! From the text of a dialect file to a [`Spec`], with everything that is wrong on the way.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,24 +83,26 @@ pub(crate) fn compile<'s>(text: &'s str, file: &'s str) -> (Spec, Notes<'s>) {
     }
 }
 
-/// All names that something in the file, or the configuration, gives a value to.
-fn own_names(file: &DeTable<'_>) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// All names that something in the file, or the configuration, gives a value to, and where.
+fn own_names(file: &DeTable<'_>) -> BTreeMap<String, usize> {
+    let mut names = BTreeMap::new();
+    let mut add = |name: &str, at: usize| {
+        names.entry(name.to_owned()).or_insert(at);
+    };
     for (key, value) in file {
         match (&**key.get_ref(), value.get_ref()) {
             ("vars", DeValue::Table(vars)) => {
-                names.extend(vars.keys().map(|name| name.get_ref().to_string()))
+                vars.keys().for_each(|name| add(name.get_ref(), name.span().start))
             }
             ("require", DeValue::Array(required)) => {
-                names.extend(required.iter().filter_map(|name| name.get_ref().as_str()).map(str::to_owned));
+                for name in required {
+                    name.get_ref().as_str().into_iter().for_each(|text| add(text, name.span().start));
+                }
             }
             ("in" | "start" | "subscribe", DeValue::Array(tables)) => {
-                for table in tables.iter().filter_map(|table| table.get_ref().as_table()) {
-                    for (key, value) in table {
-                        if let ("capture" | "keep", DeValue::Table(set)) = (&**key.get_ref(), value.get_ref())
-                        {
-                            names.extend(set.keys().map(|name| name.get_ref().to_string()));
-                        }
+                for (key, value) in tables.iter().filter_map(|table| table.get_ref().as_table()).flatten() {
+                    if let ("capture" | "keep", DeValue::Table(set)) = (&**key.get_ref(), value.get_ref()) {
+                        set.keys().for_each(|name| add(name.get_ref(), name.span().start));
                     }
                 }
             }
@@ -159,6 +161,7 @@ impl Written<'_> {
         let known: Vec<&str> = FILE_KEYS.into_iter().chain(["heartbeat"]).collect();
         keys.finish(&known, &mut self.notes);
         spec.filing = Filing::new(&spec.rules);
+        spec.own_names = std::mem::take(&mut self.names);
         spec
     }
 
@@ -237,10 +240,11 @@ impl Written<'_> {
         effects.capture = self.captures(keys, "capture", site);
         effects.keep = self.captures(keys, "keep", site);
         for (name, at) in keys.texts("forget", false, &mut self.notes) {
-            if self.names.contains(name) {
+            if self.names.contains_key(name) {
                 effects.forget.push(name.into());
             } else {
-                self.no_such("name", name, at, &[]);
+                let known: Vec<String> = self.names.keys().cloned().collect();
+                self.no_such("name", name, at, &known.iter().map(String::as_str).collect::<Vec<_>>());
             }
         }
         effects.cursor = keys.take("cursor").and_then(|item| self.source(item, site));

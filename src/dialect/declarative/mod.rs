@@ -10,9 +10,11 @@ mod compile;
 mod condition;
 mod filing;
 mod filter;
+mod fit;
 mod hole;
 mod outbound;
 mod reader;
+mod replay;
 mod roles;
 mod spec;
 mod steps;
@@ -21,10 +23,13 @@ mod tape;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod value;
 mod written;
 
 use std::sync::Arc;
+
+pub use self::replay::{Replay, ReplayLine, replay};
 
 use self::compile::compile;
 use self::condition::{Facts, Subject};

@@ -60,6 +60,15 @@ impl Findings {
     }
 }
 
+/// A body as JSON text.
+pub(super) fn shown(payload: &Payload) -> Option<Arc<str>> {
+    match payload {
+        Payload::Json(json) => Some(Arc::clone(json)),
+        Payload::Text(text) => Some(Value::Text((&**text).into()).json().as_ref().into()),
+        Payload::Binary(_) => None,
+    }
+}
+
 fn event_row(stream: Arc<str>, id: Option<String>, kind: String, payload: Payload) -> NewRow {
     NewRow::Event { stream, id, kind, payload, delivery: Delivery::Durable, key: None }
 }
@@ -295,9 +304,7 @@ impl Talk {
                 };
                 came.code.clone_from(&code);
                 came.message.clone_from(&message);
-                if let Payload::Json(json) = &payload {
-                    came.data = Some(Arc::clone(json));
-                }
+                came.data = shown(&payload);
                 let stream = self.stream(rule.effects.stream.as_ref(), &scope);
                 let row = event_row(stream, None, "error".to_owned(), payload);
                 match about().filter(|_| rule.role == Role::Rejected) {
@@ -385,10 +392,7 @@ impl Talk {
             to: "event",
             kind: Some(kind.clone()),
             id: id.clone(),
-            data: match &payload {
-                Payload::Json(json) => Some(Arc::clone(json)),
-                Payload::Text(_) | Payload::Binary(_) => None,
-            },
+            data: shown(&payload),
             cursor: findings.unit.cursors.last().and_then(|(_, cursor)| cursor.clone()),
             ..Came::default()
         });

@@ -83,6 +83,8 @@ pub(crate) struct Spec {
     pub(crate) subscribe: Vec<Step>,
     pub(crate) out: Vec<Out>,
     pub(crate) heartbeat: HeartbeatSpec,
+    /// Names the file gives a value to, and where (byte offset).
+    pub(crate) own_names: BTreeMap<String, usize>,
 }
 
 /// `connect`.

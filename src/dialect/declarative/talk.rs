@@ -191,11 +191,7 @@ impl Talk {
         self.note(|| Came {
             to: if kind == "unrecognised" { kind } else { "event" },
             kind: Some(kind.to_owned()),
-            data: match &payload {
-                Payload::Json(json) => Some(Arc::clone(json)),
-                Payload::Text(text) => Some(serde_json::Value::from(&**text).to_string().into()),
-                Payload::Binary(_) => None,
-            },
+            data: super::roles::shown(&payload),
             ..Came::default()
         });
         findings.event(Arc::clone(&self.lone), None, kind.to_owned(), payload);

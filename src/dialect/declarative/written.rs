@@ -1,6 +1,6 @@
 //! From what is written in the file to templates, sources and conditions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::de::DeValue;
@@ -86,8 +86,8 @@ impl Site {
 #[derive(Debug)]
 pub(crate) struct Written<'s> {
     pub(crate) notes: Notes<'s>,
-    /// Names of the file's own.
-    pub(crate) names: BTreeSet<String>,
+    /// Names of the file's own, and where they are first given a value.
+    pub(crate) names: BTreeMap<String, usize>,
 }
 
 fn name_length(text: &str) -> usize {
@@ -125,7 +125,7 @@ impl Written<'_> {
             None => Base::Name(name.into()),
         };
         let known = match &base {
-            Base::Name(name) => self.names.contains(&**name),
+            Base::Name(name) => self.names.contains_key(&**name),
             built_in => site.has(built_in),
         };
         if !known {
@@ -137,7 +137,7 @@ impl Written<'_> {
 
     fn unset(&mut self, name: &str, at: usize, site: Site) {
         let there = BUILT_IN.iter().filter(|(_, base)| site.has(base)).map(|(name, _)| *name);
-        let all: Vec<&str> = there.chain(self.names.iter().map(String::as_str)).collect();
+        let all: Vec<&str> = there.chain(self.names.keys().map(String::as_str)).collect();
         let advice = match nearest(name, all) {
             Some(near) if near != name => format!("did you mean `${near}`?"),
             _ => "a name comes from `vars`, `capture` or `keep`; a dollar sign alone is written `$$`"
