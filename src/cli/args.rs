@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, config, ctl, dev_server};
+use super::{completions, config, ctl, demo, dev_server};
 use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -36,6 +36,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Ask and steer the running daemon
     Ctl(ctl::Args),
+    /// Everything at work: a server, the daemon, apps, and what can go wrong
+    Demo(demo::Args),
     /// A server to develop against, on this machine alone
     DevServer(dev_server::Args),
     /// Write, check and show the configuration

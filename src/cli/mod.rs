@@ -16,6 +16,7 @@ mod args;
 mod completions;
 mod config;
 mod ctl;
+mod demo;
 mod dev_server;
 mod exit;
 mod output;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> Outcome {
     match command {
         Command::Ctl(args) => ctl::run(args, timeout, shell),
+        Command::Demo(args) => demo::run(&args, shell),
         Command::DevServer(args) => dev_server::run(&args, shell),
         Command::Config(args) => config::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),

@@ -59,4 +59,3 @@ pub fn load(
     let vars = vars.iter().map(|(name, value)| (name.as_str().into(), value.to_string().into())).collect();
     Ok(declarative::load(&text, &name, vars, options)?)
 }
-
