@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, config, ctl, demo, dev_server};
+use super::{completions, config, ctl, demo, dev_server, run};
 use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -34,6 +34,8 @@ pub(crate) struct Cli {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Hold the line: the daemon, in the foreground
+    Run(run::Args),
     /// Ask and steer the running daemon
     Ctl(ctl::Args),
     /// Everything at work: a server, the daemon, apps, and what can go wrong

@@ -20,6 +20,7 @@ mod demo;
 mod dev_server;
 mod exit;
 mod output;
+mod run;
 mod show;
 mod words;
 
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> Outcome {
     match command {
+        Command::Run(args) => run::run(&args, shell),
         Command::Ctl(args) => ctl::run(args, timeout, shell),
         Command::Demo(args) => demo::run(&args, shell),
         Command::DevServer(args) => dev_server::run(&args, shell),

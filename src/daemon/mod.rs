@@ -1,1 +1,95 @@
-//! daemon
+//! The daemon: puts the rooms together, serves, and ends in order.
+//!
+//! Start: configuration → folders and lock → store → loop and local socket → ready. Nothing
+//! touches the network or the database before the configuration is known to be right. End, by one
+//! cancellation token: the socket stops taking apps and tells those connected → the loop closes
+//! the link → the store commits what is left and closes → socket and lock are given up.
+
+mod assemble;
+mod backend;
+mod cursors;
+mod lock;
+mod metrics;
+mod pages;
+mod policy;
+mod ready;
+mod reload;
+mod report;
+mod serve;
+mod signals;
+mod telemetry;
+
+use std::path::PathBuf;
+
+use crate::config::{self, Problem, Sources};
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--config`, `--profile`, `--socket`, and the environment.
+    pub sources: Sources,
+    /// `-v`: one level more, each.
+    pub verbosity: u8,
+}
+
+/// Why the daemon did not start, or how it ended.
+#[derive(Debug)]
+pub struct Failed {
+    /// Exit code.
+    pub exit: u8,
+    /// What happened.
+    pub message: String,
+    /// Further lines as they are, such as the place in a file.
+    pub detail: String,
+    /// What to do; empty where there is nothing.
+    pub hint: String,
+}
+
+impl Failed {
+    fn new(exit: u8, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
+        Self { exit, message: message.to_string(), detail: String::new(), hint: hint.to_string() }
+    }
+
+    fn of_problems(problems: &[Problem], home: Option<&std::path::Path>) -> Self {
+        let first = problems.iter().find(|problem| problem.severity == config::Severity::Error);
+        let exit = first.or(problems.first()).map_or(EXIT_BUG, |problem| problem.exit);
+        Self { exit, message: String::new(), detail: config::render(problems, home), hint: String::new() }
+    }
+}
+
+/// A fault of ours.
+const EXIT_BUG: u8 = 70;
+/// The storage failed.
+const EXIT_STORAGE: u8 = 74;
+/// Another daemon runs for this profile.
+const EXIT_RUNNING: u8 = 75;
+/// Worker threads: two keep pings alive while one reads a large message.
+const WORKERS: usize = 2;
+/// Threads for what blocks (name lookups, credential files).
+const BLOCKING: usize = 4;
+
+/// Runs until it is told to end.
+///
+/// # Errors
+/// With the exit code and the words for a person.
+pub fn run(options: &Options) -> Result<(), Failed> {
+    let home: Option<PathBuf> = options.sources.environment.home.clone();
+    let config =
+        config::load(&options.sources).map_err(|problems| Failed::of_problems(&problems, home.as_deref()))?;
+    telemetry::start(&telemetry::level(&config.log.level, options.verbosity), config.log.format)
+        .map_err(|message| Failed::new(config::EXIT_INVALID, message, "see log.level in the manual"))?;
+    for warning in &config.warnings {
+        tracing::warn!("{}", warning.message);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .thread_name("holdline")
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(EXIT_BUG, format!("the runtime cannot start: {error}"), ""))?;
+    let result = runtime.block_on(serve::serve(config, options));
+    // A name lookup that hangs in the system must not hold the end up.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    result
+}

@@ -578,6 +578,11 @@ impl Delivery {
         }
     }
 
+    /// Another server, which bears so many unconfirmed messages.
+    pub(super) const fn use_server(&mut self, bears: Option<usize>) {
+        self.bears = bears;
+    }
+
     /// Somebody wants to take a row back: true where it is not on the wire and goes out no more.
     pub(super) fn withdraw(&mut self, place: Place) -> bool {
         if self.on_wire(place) || matches!(self.rows.get(&place), Some(Entry { stage: Stage::Claiming, .. }))

@@ -53,6 +53,12 @@ impl Inbound {
         }
     }
 
+    /// Another server: where it is to go on, and what is kept for it.
+    pub(super) fn use_server(&mut self, remembered: &Remembered) {
+        self.cursors = remembered.cursors.clone();
+        self.kept = remembered.kept.clone();
+    }
+
     /// What a connection begins with.
     pub(super) fn given(&self, token: Option<Secret>, sign_in: Option<crate::dialect::SignIn>) -> Given {
         Given { token, kept: self.kept.clone(), cursors: self.cursors.clone(), sign_in }

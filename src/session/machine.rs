@@ -234,6 +234,21 @@ impl Session {
         self.delivery.message_state(id)
     }
 
+    /// What the link is doing.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        self.phase.state()
+    }
+
+    /// Another server, or another dialect, from the next connection on: to be called while there
+    /// is no link, with what is remembered of that server.
+    pub fn use_server(&mut self, dialect: Arc<dyn Dialect>, remembered: &Remembered) {
+        self.learned = Learned::new(&self.settings.server_key, remembered);
+        self.inbound.use_server(remembered);
+        self.delivery.use_server(dialect.traits().window);
+        self.dialect = dialect;
+    }
+
     /// The link's state, for people and programs.
     #[must_use]
     pub fn link_status(&self) -> LinkStatus {

@@ -153,6 +153,13 @@ impl Store {
         self.tell(EngineAsk::Due(query.clone())).map_err(|_| Full(query))
     }
 
+    /// Waits until the writer's inbox has room for what [`Store::record`] or [`Store::load_due`]
+    /// handed back. Comes back at once where the writer is gone.
+    pub async fn room(&self) {
+        // Closed: whoever asks again is told.
+        let _ = self.inner.engine.reserve().await;
+    }
+
     fn tell(&self, ask: EngineAsk) -> Result<(), EngineAsk> {
         match self.inner.engine.try_send(ask) {
             Ok(()) => {
@@ -171,6 +178,20 @@ impl Store {
     /// `conflict` (the id is taken by another body), `queue_full`, `store_failed`, `busy`.
     pub async fn send(&self, new: NewMessage) -> Result<Inserted, Refusal> {
         self.ask(|reply| ClientAsk::Send(Box::new(new), reply)).await
+    }
+
+    /// As [`Store::send`], in two steps: this comes back once the message has its place in line,
+    /// which is the order of these calls; what it gives is the answer to wait for.
+    ///
+    /// # Errors
+    /// `shutting_down`; the answer has those of [`Store::send`].
+    pub async fn submit(
+        &self,
+        new: NewMessage,
+    ) -> Result<impl Future<Output = Result<Inserted, Refusal>> + Send + use<>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(ClientAsk::Send(Box::new(new), reply)).await?;
+        Ok(async move { answer.await.map_err(|_| gone())? })
     }
 
     /// Takes a queued, parked or uncertain message back.

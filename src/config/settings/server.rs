@@ -29,7 +29,7 @@ pub struct Server {
     /// Time for name, TCP, TLS and upgrade together.
     pub connect_timeout: Duration,
     /// Values the dialect asks for.
-    pub vars: toml::Table,
+    pub vars: serde_json::Map<String, serde_json::Value>,
     /// Largest message either way, in bytes.
     pub max_message: u64,
     /// `tls`.
@@ -148,8 +148,7 @@ pub(super) fn read(mut server: Section<'_, '_>) -> Option<Server> {
         subprotocols,
         headers,
         connect_timeout,
-        // Every value came from TOML, so it goes back into it.
-        vars: toml::Table::try_from(vars).unwrap_or_default(),
+        vars,
         max_message,
         tls,
     })

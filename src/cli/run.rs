@@ -1,0 +1,45 @@
+//! `holdline run`: the daemon, in the foreground, as a service manager starts it.
+
+use std::path::PathBuf;
+
+use super::{Exit, Failed, Outcome, Shell};
+use crate::config::{Environment, Sources};
+use crate::daemon;
+
+const EXAMPLES: &str = "\
+Examples:
+  holdline run                         the default profile
+  holdline run --profile work          reads work.toml, has its own database and socket
+  holdline run --config ./try.toml -v  another file, and more in the log";
+
+/// `holdline run`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Read this configuration instead of the profile's own (also HOLDLINE_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs until it is told to end.
+pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
+    let globals = shell.globals();
+    let options = daemon::Options {
+        sources: Sources {
+            config: args.config.clone(),
+            profile: globals.profile.clone(),
+            socket: globals.socket.clone(),
+            environment: Environment::of_process(),
+        },
+        verbosity: globals.verbose,
+    };
+    match daemon::run(&options) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(failed) => {
+            let daemon::Failed { exit, message, detail, hint } = failed;
+            let mut failure = Failed::new(Exit::Daemon(exit), message).hint(hint);
+            failure.detail = detail;
+            Err(failure)
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! What the local interface can ask for, on top of the store and the loop.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::pages;
+use super::policy::{Policy, word};
+use super::report::Report;
+use crate::clock::Clock;
+use crate::engine::{self, Command, Fanout, LinkOrder, Waits, level_of};
+use crate::model::{
+    CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
+    MessageId, MessageState, Moved, Place, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition,
+};
+use crate::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult};
+use crate::rpc::backend::{
+    Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending, StatePage,
+};
+use crate::session::Input;
+use crate::store::{self, Store};
+
+/// Everything the methods lean on.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) clock: Clock,
+    pub(super) identity: Identity,
+    pub(super) store: Store,
+    pub(super) engine: engine::Handle,
+    pub(super) fanout: Arc<Fanout>,
+    pub(super) waits: Arc<Waits>,
+    pub(super) policy: RwLock<Arc<Policy>>,
+    pub(super) report: Report,
+    pub(super) reloader: super::reload::Reloader,
+    /// Cancelled: the daemon ends.
+    pub(super) stop: CancellationToken,
+}
+
+impl Daemon {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The message as the store has it, with what this run knows beyond.
+    async fn look(&self, id: MessageId) -> Result<Message, Refusal> {
+        let view = self.engine.look(id.clone()).await?;
+        let mut message = self.store.get(&id).await?.ok_or_else(|| not_found(&id))?.message;
+        if let Some(view) = view {
+            // The store knows ends and parkings; what happens in between is in memory only.
+            if message.state == MessageState::Queued {
+                message.state = view.state;
+                message.attempts = message.attempts.max(view.attempt);
+            }
+            message.history.extend(view.history);
+            message.history.sort_by_key(|entry| entry.at);
+            message.history.dedup();
+        }
+        Ok(message)
+    }
+
+    /// A page of messages behind `after`, each as far as this run knows it.
+    async fn list(&self, query: MessagesQuery, mut after: Place) -> Result<MessagesListResult, Refusal> {
+        let mut found = MessagesListResult { messages: Vec::new(), more: true };
+        let mut bytes = 0;
+        while found.more && found.messages.len() < query.limit {
+            let page = self
+                .store
+                .list_messages(store::MessageQuery {
+                    states: query.states.clone(),
+                    types: query.types.clone(),
+                    after,
+                    limit: query.limit - found.messages.len(),
+                })
+                .await?;
+            (after, found.more) = (page.next, page.more);
+            for stored in page.rows {
+                let message = stored.message;
+                bytes += message.data.as_ref().map_or(0, |data| data.get().len())
+                    + message.text.as_ref().map_or(0, String::len)
+                    + message.binary.as_ref().map_or(0, |data| data.get().len());
+                if bytes > query.bytes && !found.messages.is_empty() {
+                    found.more = true;
+                    return Ok(found);
+                }
+                found.messages.push(message);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn ephemeral(self: Arc<Self>, message: Outgoing) -> Result<Receipt, Refusal> {
+        let id = message.id.unwrap_or_else(|| self.clock.uuid().into());
+        let dropped = self.engine.ephemeral(id.clone(), message.kind.into(), message.payload).await?;
+        if let (Some(why), Some(_)) = (&dropped, message.wait) {
+            return Err(Refusal::new(ErrorKind::NotConnected, format!("the message was dropped: {why}"))
+                .hint("ephemeral messages go out only while the link is up")
+                .with("id", id.as_str())
+                .with("state", MessageState::Dropped.as_str()));
+        }
+        let state = if dropped.is_some() { MessageState::Dropped } else { MessageState::Sent };
+        Ok(Receipt { id, state, durability: Durability::None, duplicate: false, reason: dropped })
+    }
+
+    /// Waits until `id` reaches `level`, or ends otherwise, or `timeout` is over.
+    async fn wait(&self, id: &MessageId, level: Level, timeout: Duration) -> Result<MessageState, Refusal> {
+        // Registered first, looked at second: nothing falls between.
+        let mut wait = self.waits.register(id);
+        let mut now = self.look(id.clone()).await?;
+        let outcome = tokio::time::timeout(timeout, async {
+            loop {
+                match level_of(now.state) {
+                    Some(reached) if reached >= level => return Ok(now.state),
+                    None => return Err(ended(id, now.state, now.reason.as_deref())),
+                    Some(_) => {}
+                }
+                let Some(change) = wait.next().await else { return Ok(now.state) };
+                now.state = change.moved.state;
+                now.reason = change.moved.reason;
+                if change.finished && level_of(now.state).is_some_and(|reached| reached < level) {
+                    return Err(ended(id, now.state, now.reason.as_deref()));
+                }
+            }
+        })
+        .await;
+        outcome.unwrap_or_else(|_| {
+            Err(Refusal::new(
+                ErrorKind::Timeout,
+                format!("the message did not get as far as `{}` in time; it stays queued", word(level)),
+            )
+            .hint(format!("nothing is lost: `holdline ctl messages show {id}` says where it is"))
+            .with("id", id.as_str())
+            .with("state", now.state.as_str()))
+        })
+    }
+}
+
+fn not_found(id: &MessageId) -> Refusal {
+    Refusal::new(ErrorKind::NotFound, format!("there is no message {id}"))
+        .hint("finished messages are kept for outbox.keep_finished and keep_finished_age")
+}
+
+fn ended(id: &MessageId, state: MessageState, reason: Option<&str>) -> Refusal {
+    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Refusal::new(ErrorKind::Ended, format!("the message ended as `{}`{why}", state.as_str()))
+        .hint(format!("`holdline ctl messages show {id}` tells its story"))
+        .with("id", id.as_str())
+        .with("state", state.as_str())
+}
+
+/// The way in for connections: the daemon behind a cheap handle, as futures outlive calls.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(pub(super) Arc<Daemon>);
+
+#[async_trait]
+impl Backend for Shared {
+    fn identity(&self) -> Identity {
+        self.0.identity.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now().wall
+    }
+
+    fn status(&self) -> StatusReport {
+        self.0.report.status(&self.0.store, &self.0.fanout)
+    }
+
+    fn link(&self) -> watch::Receiver<LinkStatus> {
+        self.0.fanout.link.subscribe()
+    }
+
+    fn metrics(&self) -> String {
+        super::metrics::text(&self.status(), &self.0.fanout, &self.0.report)
+    }
+
+    fn count(&self, metric: &'static str) {
+        self.0.fanout.count(metric);
+    }
+
+    fn gauge(&self, metric: &'static str, value: i64) {
+        self.0.report.gauge(metric, value);
+    }
+
+    async fn send(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
+        let policy = self.0.policy();
+        let (wait, timeout) = (message.wait, message.timeout);
+        let raw = message.clone();
+        let new = policy.apply(message)?;
+        if new.delivery == Delivery::Ephemeral {
+            return Ok(Box::pin(Arc::clone(&self.0).ephemeral(raw)));
+        }
+        let durability = policy.durability;
+        let pending = self.0.store.submit(new).await?;
+        let daemon = Arc::clone(&self.0);
+        Ok(Box::pin(async move {
+            let store::Inserted { id, mut state, duplicate } = pending.await?;
+            if let Some(level) = wait.filter(|level| *level > Level::Queued) {
+                state = daemon.wait(&id, level, timeout).await?;
+            } else if duplicate && state == MessageState::Queued {
+                // Where it really is: on the wire, perhaps.
+                state = daemon.look(id.clone()).await.map_or(state, |message| message.state);
+            }
+            Ok(Receipt { id, state, durability, duplicate, reason: None })
+        }))
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Message, Refusal> {
+        self.0.look(id).await
+    }
+
+    async fn messages(&self, query: MessagesQuery) -> Result<MessagesListResult, Refusal> {
+        let after = match &query.after {
+            Some(id) => self.0.store.get(id).await?.ok_or_else(|| not_found(id))?.place,
+            None => Place::default(),
+        };
+        self.0.list(query, after).await
+    }
+
+    async fn cancel(&self, id: MessageId) -> Result<Message, Refusal> {
+        let place = self.0.store.get(&id).await?.ok_or_else(|| not_found(&id))?.place;
+        if !self.0.engine.release(place).await? {
+            return Err(Refusal::new(ErrorKind::Busy, format!("message {id} is on the wire"))
+                .hint("it can be cancelled while it waits, not while the server may be reading it"));
+        }
+        let cancelled = self.0.store.cancel(&id).await;
+        if cancelled.is_err() {
+            // It had ended, or the store cannot: either way the session need not hold it back.
+            self.0.engine.tell_soon(Command::Hint(Input::Gone(vec![place]))).await?;
+        }
+        cancelled
+    }
+
+    async fn retry(&self, id: MessageId) -> Result<Message, Refusal> {
+        self.0.store.retry(&id).await
+    }
+
+    async fn drop_message(&self, id: MessageId) -> Result<Message, Refusal> {
+        self.0.store.drop_message(&id).await
+    }
+
+    fn moves(&self) -> broadcast::Receiver<Moved> {
+        self.0.fanout.changes.subscribe()
+    }
+
+    async fn events(&self, query: EventsQuery) -> Result<EventsPage, Refusal> {
+        let counters = self.0.store.counters();
+        if let Some((rows, last)) = self.0.fanout.tail.after(Seq(query.from.0.saturating_sub(1)), query.limit)
+        {
+            return Ok(pages::from_tail(rows, &query, counters.first_seq, last));
+        }
+        let page = self
+            .0
+            .store
+            .events(store::EventQuery {
+                from: query.from,
+                types: query.types,
+                limit: query.limit,
+                bytes: query.bytes,
+            })
+            .await?;
+        Ok(EventsPage {
+            rows: page.rows,
+            next: page.next,
+            more: page.more,
+            first_seq: page.first_seq,
+            last_seq: page.last_seq,
+            pruned: page.pruned,
+        })
+    }
+
+    fn last_seq(&self) -> watch::Receiver<Seq> {
+        self.0.fanout.tail.watch()
+    }
+
+    fn ephemeral(&self) -> broadcast::Receiver<Arc<EventRow>> {
+        self.0.fanout.ephemeral.subscribe()
+    }
+
+    async fn state(&self, kind: String, key: String) -> Result<Arc<EventRow>, Refusal> {
+        let row = self.0.store.state_get(&kind, &key).await?;
+        row.ok_or_else(|| {
+            Refusal::new(ErrorKind::NotFound, format!("no event of type `{kind}` has the key `{key}`")).hint(
+                format!("keys are known for types that have one: [types.\"{kind}\"] key = \"/pointer\""),
+            )
+        })
+    }
+
+    async fn states(
+        &self,
+        kind: String,
+        after: Option<String>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<StatePage, Refusal> {
+        let page = self.0.store.state_list(&kind, limit, after).await?;
+        let (rows, cut) = pages::within(page.rows, bytes, |(key, row)| key.len() + pages::body(row));
+        Ok(StatePage { rows, more: page.more || cut })
+    }
+
+    async fn open_cursor(&self, name: String) -> Result<OpenedCursor, Refusal> {
+        let (mut cursor, created) = self.0.store.cursor_create_or_get(&name).await?;
+        let now = self.0.clock.now().wall;
+        self.0.store.cursor_touch(&name, now).await?;
+        cursor.last_seen = Some(now);
+        let seq = cursor.seq;
+        self.0.report.cursors.put(cursor);
+        Ok(OpenedCursor { seq, created })
+    }
+
+    async fn ack_cursor(&self, name: String, seq: Seq, durable: bool) -> Result<Seq, Refusal> {
+        if durable {
+            let cursor = self.0.store.cursor_ack(&name, seq).await?;
+            let stands = cursor.seq;
+            self.0.report.cursors.put(cursor);
+            return Ok(stands);
+        }
+        let Some(stands) = self.0.report.cursors.advance(&name, seq, self.0.clock.now().wall) else {
+            return Err(Refusal::new(ErrorKind::NotFound, format!("there is no cursor `{name}`")));
+        };
+        self.0.store.cursor_ack_later(&name, seq).await?;
+        Ok(stands)
+    }
+
+    async fn cursors(&self) -> Result<Vec<CursorStatus>, Refusal> {
+        Ok(self.status().cursors)
+    }
+
+    async fn delete_cursor(&self, name: String) -> Result<(), Refusal> {
+        self.0.store.cursor_delete(&name).await?;
+        self.0.report.cursors.remove(&name);
+        Ok(())
+    }
+
+    async fn quarantine(
+        &self,
+        after: Option<Seq>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<QuarantineListResult, Refusal> {
+        let page = self.0.store.quarantine_list(limit, after).await?;
+        let (entries, cut) = pages::within(page.entries, bytes, |entry| entry.raw.len());
+        Ok(QuarantineListResult { entries, more: page.more || cut })
+    }
+
+    async fn drop_quarantine(&self, id: Seq) -> Result<(), Refusal> {
+        self.0.store.quarantine_drop(id).await
+    }
+
+    async fn pause(&self) -> Result<LinkState, Refusal> {
+        self.0.engine.link(LinkOrder::Pause).await
+    }
+
+    async fn resume(&self) -> Result<LinkState, Refusal> {
+        self.0.engine.link(LinkOrder::Resume).await
+    }
+
+    async fn reconnect(&self) -> Result<LinkState, Refusal> {
+        self.0.engine.link(LinkOrder::Reconnect).await
+    }
+
+    async fn link_history(&self, limit: usize) -> Result<Vec<Transition>, Refusal> {
+        self.0.store.history(limit).await
+    }
+
+    async fn reload(&self) -> Result<ReloadResult, Refusal> {
+        super::reload::reload(&self.0).await
+    }
+
+    async fn config(&self) -> Result<serde_json::Value, Refusal> {
+        Ok(self.0.reloader.shown())
+    }
+
+    fn stop(&self) {
+        self.0.stop.cancel();
+    }
+}

@@ -1,0 +1,323 @@
+//! One life of the daemon, from the lock to the last commit.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::assemble::Assembly;
+use super::backend::{Daemon, Shared};
+use super::cursors::Cursors;
+use super::lock::{Lock, LockError};
+use super::reload::{Reloader, reload};
+use super::report::Report;
+use super::signals::{Signal, Signals};
+use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::engine::{self, Command, Ending, Fanout, Waits};
+use crate::model::{DaemonStatus, HealthEntry, LinkStatus, Severity, StoreStatus};
+use crate::rpc::backend::Identity;
+use crate::session::{Input, Session};
+use crate::store::{Opened, Store};
+use crate::{ipc, rpc};
+
+/// How long apps are given to read what was written to them.
+const CLIENT_GRACE: Duration = Duration::from_secs(1);
+
+/// Serves until it is told to end.
+pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Failed> {
+    let home = options.sources.environment.home.as_deref();
+    let problems = |problems: Vec<config::Problem>| Failed::of_problems(&problems, home);
+    let assembly = Assembly::of(&config).map_err(problems)?;
+    let mut signals = Signals::listen()
+        .map_err(|error| Failed::new(EXIT_BUG, format!("signals cannot be listened to: {error}"), ""))?;
+
+    let clock = Clock::start();
+    let lock = take_places(&config, home)?;
+    let Opened { store, events, remembered, epoch, notes, unclean } = open_store(&assembly, clock).await?;
+    let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
+        let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
+        Failed::new(exit, format!("the socket cannot be made: {error}"), "")
+    })?;
+
+    let identity = identity(&config, &epoch, clock);
+    let now = clock.now().wall;
+    let report = Report {
+        daemon: DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            instance_id: identity.instance_id.clone(),
+            profile: config.places.profile.clone(),
+            started_at: now,
+            config_path: config.places.config.display().to_string(),
+        },
+        store: StoreStatus {
+            path: config.places.database.display().to_string(),
+            epoch: epoch.clone(),
+            bytes: 0,
+            durability: config.store.durability,
+        },
+        limit_messages: config.outbox.max_messages,
+        limit_bytes: config.outbox.max_bytes,
+        cursors: Cursors::of(
+            store.cursor_list().await.map_err(|refusal| Failed::new(EXIT_STORAGE, refusal, ""))?,
+        ),
+        gauges: Mutex::new(BTreeMap::new()),
+    };
+    let limits = rpc::Limits { max_clients: config.ipc.max_clients, max_line: config.ipc.max_line };
+
+    if unclean {
+        tracing::info!("the last run ended without closing the database; it was recovered");
+    }
+    let dialect = Arc::clone(&assembly.dialect);
+    let (route, session_settings, policy) = assembly.route();
+    let session = Session::new(session_settings, dialect, remembered, seed(clock));
+    let fanout = Arc::new(Fanout::new(session.link_status(), store.counters().last_seq));
+    for (number, note) in notes.iter().enumerate() {
+        fanout.health.put(HealthEntry {
+            code: format!("store_recovered_{}", number + 1),
+            severity: Severity::Warning,
+            since: now,
+            text: note.clone(),
+            hint: "what could be read was kept; look at the file that was set aside".into(),
+        });
+    }
+    let waits = Arc::new(Waits::default());
+    let stop = CancellationToken::new();
+    let (engine, commands) = engine::Handle::new();
+    let (route_in, route) = watch::channel(route);
+    let daemon = Arc::new(Daemon {
+        clock,
+        identity,
+        store: store.clone(),
+        engine: engine.clone(),
+        fanout: Arc::clone(&fanout),
+        waits: Arc::clone(&waits),
+        policy: RwLock::new(Arc::new(policy)),
+        report,
+        reloader: Reloader::new(options.sources.clone(), config, route_in),
+        stop: stop.clone(),
+    });
+
+    let looped = tokio::spawn(engine::run(engine::Parts {
+        clock,
+        session,
+        store: store.clone(),
+        store_events: events,
+        route: route.clone(),
+        commands,
+        fanout: Arc::clone(&fanout),
+        waits,
+    }));
+    let background = CancellationToken::new();
+    tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
+    tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));
+    tokio::spawn(background.clone().run_until_cancelled_owned(check_store(
+        store.clone(),
+        Arc::clone(&fanout),
+        clock,
+    )));
+    let serving =
+        tokio::spawn(rpc::serve(listener, Arc::new(Shared(Arc::clone(&daemon))), limits, stop.clone()));
+    ready::ready();
+    tracing::info!(pid = std::process::id(), profile = daemon.report.daemon.profile, "holdline is ready");
+
+    let mut looped = looped;
+    let ended_early = loop {
+        tokio::select! {
+            ending = &mut looped => break Some(ending),
+            () = stop.cancelled() => break None,
+            signal = signals.next() => match signal {
+                Signal::Stop => break None,
+                Signal::Reload => {
+                    ready::reloading();
+                    // What is wrong with it is in the log and in health.
+                    let _ = reload(&daemon).await;
+                    ready::ready();
+                }
+            },
+        }
+    };
+    ready::stopping();
+    tracing::info!("stopping");
+    stop.cancel();
+    background.cancel();
+    let ending = tokio::select! {
+        ending = end(ended_early, looped, serving, &engine) => ending,
+        // Whoever asks twice does not want to wait; the disk is consistent anyway.
+        Signal::Stop = signals.next() => {
+            tracing::warn!("stopped at once");
+            return Ok(());
+        }
+    };
+    if let Err(refusal) = store.close().await {
+        tracing::warn!("the database was not closed in order: {refusal}");
+    }
+    drop(lock);
+    match ending {
+        Ok(Ending::Stopped) => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        Ok(Ending::StoreFailed(why)) => Err(Failed::new(
+            EXIT_STORAGE,
+            format!("the database cannot be trusted any more: {why}"),
+            "nothing that had a receipt is lost; start again, and look at the disk",
+        )),
+        Err(error) => Err(Failed::new(EXIT_BUG, format!("a fault of ours: {error}"), "please report it")),
+    }
+}
+
+/// Waits for the apps' tasks and the loop.
+async fn end(
+    ended_early: Option<Result<Ending, tokio::task::JoinError>>,
+    looped: tokio::task::JoinHandle<Ending>,
+    serving: tokio::task::JoinHandle<()>,
+    engine: &engine::Handle,
+) -> Result<Ending, tokio::task::JoinError> {
+    if tokio::time::timeout(CLIENT_GRACE, serving).await.is_err() {
+        tracing::debug!("some apps did not read to the end");
+    }
+    match ended_early {
+        Some(ending) => ending,
+        None => {
+            // An inbox that is full, or closed, is one that is being worked on: it ends by itself.
+            let _ = engine.tell_soon(Command::Stop).await;
+            looped.await
+        }
+    }
+}
+
+/// Makes the folders safe and takes the lock.
+fn take_places(config: &Config, home: Option<&std::path::Path>) -> Result<Lock, Failed> {
+    let unsafe_place = |problem: config::Problem| Failed::of_problems(&[problem], home);
+    if let Some(folder) = config.places.database.parent() {
+        config::ensure_private_dir(folder).map_err(unsafe_place)?;
+    }
+    if let Some(folder) = config.places.socket.parent() {
+        config::ensure_private_dir(folder).map_err(unsafe_place)?;
+    }
+    Lock::take(&config.places.lock).map_err(|error| match error {
+        LockError::Held { .. } => Failed::new(
+            EXIT_RUNNING,
+            error,
+            "`holdline ctl status` shows it; another profile can run beside it: --profile NAME",
+        ),
+        LockError::Io { .. } => {
+            Failed::new(EXIT_STORAGE, error, "look at the folder's owner, mode and free space")
+        }
+    })
+}
+
+async fn open_store(assembly: &Assembly, clock: Clock) -> Result<Opened, Failed> {
+    let settings = assembly.store.clone();
+    let opened = tokio::task::spawn_blocking(move || Store::open(settings, clock)).await;
+    match opened {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(error)) => Err(Failed::new(error.exit_code(), &error, "")),
+        Err(error) => Err(Failed::new(EXIT_BUG, format!("a fault of ours: {error}"), "please report it")),
+    }
+}
+
+fn identity(config: &Config, epoch: &crate::model::Epoch, clock: Clock) -> Identity {
+    Identity {
+        daemon_version: env!("CARGO_PKG_VERSION").into(),
+        epoch: epoch.clone(),
+        instance_id: clock.uuid().to_string(),
+        max_message: config.server.max_message,
+        keep_finished: config.outbox.keep_finished,
+        keep_finished_age: config.outbox.keep_finished_age,
+        features: Vec::new(),
+    }
+}
+
+/// Feeds the session's jitter and nonces. Need not be secret, only different at each start.
+fn seed(clock: Clock) -> u64 {
+    let (high, low) = clock.uuid().as_u64_pair();
+    high ^ low
+}
+
+/// Tells the loop when the credential's source changes; follows a reload to another source.
+async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: engine::Handle) {
+    loop {
+        let mut changed = route.borrow_and_update().credentials.changed();
+        loop {
+            tokio::select! {
+                replaced = route.changed() => match replaced {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                told = changed.changed() => {
+                    if told.is_err() {
+                        // This source never tells.
+                        if route.changed().await.is_err() {
+                            return;
+                        }
+                        break;
+                    }
+                    if engine.tell_soon(Command::Hint(Input::CredentialChanged)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line per change of the link, and the sentence for the service manager.
+async fn log_link(mut link: watch::Receiver<LinkStatus>) {
+    let mut last = None;
+    while link.changed().await.is_ok() {
+        let now = link.borrow_and_update().clone();
+        let why = now.reason.as_ref().map(|reason| reason.text.clone()).unwrap_or_default();
+        let kind = now.reason.as_ref().map(|reason| reason.kind.as_str());
+        let line = (now.state, kind, now.attempt);
+        if last == Some(line) {
+            continue;
+        }
+        let same_state = last.is_some_and(|(state, ..)| state == now.state);
+        last = Some(line);
+        ready::status(&format!("{} {why}", now.label));
+        let state = now.state.as_str();
+        if same_state {
+            tracing::debug!(state, reason = kind, attempt = now.attempt, "{} {why}", now.label);
+        } else {
+            tracing::info!(state, reason = kind, attempt = now.attempt, "{} {why}", now.label);
+        }
+    }
+}
+
+/// Looks the database through once after the start and then once a day, and prunes by age once an
+/// hour.
+async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    for hours in 0_u64.. {
+        if hours > 0 {
+            tokio::time::sleep(HOUR).await;
+            if let Err(refusal) = store.maintain().await {
+                tracing::warn!("old rows were not pruned: {refusal}");
+            }
+        }
+        if hours % 24 != 0 {
+            continue;
+        }
+        match store.integrity_check().await {
+            Ok(problems) if problems.is_empty() => fanout.health.clear("store_damaged"),
+            Ok(problems) => {
+                let text = format!("the database is damaged: {}", problems.join("; "));
+                tracing::error!("{text}");
+                fanout.health.put(HealthEntry {
+                    code: "store_damaged".into(),
+                    severity: Severity::Error,
+                    since: clock.now().wall,
+                    text,
+                    hint: "restart the daemon: it sets the file aside and keeps what can be read".into(),
+                });
+            }
+            Err(refusal) => tracing::debug!("the database was not looked through: {refusal}"),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A dial on its way: first the credential, then the connection. Dropped, it is given up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::NewServer;
+use crate::dialect::Dialect;
+use crate::link::credential::Credentials;
+use crate::link::{Connection, Dialer, Plan};
+use crate::model::{CredentialFault, Failure, Refusal, Remembered, Secret};
+use crate::store::Store;
+
+type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Where a dial stands.
+#[derive(Default)]
+pub enum Dialling {
+    /// None is on its way.
+    #[default]
+    Idle,
+    /// A reload named another server: the store looks up what it knows of it.
+    Server(Step<Result<Remembered, Refusal>>, Arc<dyn Dialect>),
+    /// The credential is being read.
+    Credential(Step<Result<Option<Secret>, CredentialFault>>),
+    /// The connection is being made, with this credential.
+    Connection(Step<Result<Connection, Failure>>, Option<Secret>),
+}
+
+impl std::fmt::Debug for Dialling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "Idle",
+            Self::Server(..) => "Server",
+            Self::Credential(_) => "Credential",
+            Self::Connection(..) => "Connection",
+        })
+    }
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub enum Dialled {
+    /// What is remembered of the server to be dialled from now on.
+    Server(Arc<dyn Dialect>, Remembered),
+    /// The credential was read (or none is needed): now the dialect says what the dial carries.
+    Credential(Option<Secret>),
+    /// The connection stands.
+    Connection(Connection, Option<Secret>),
+    /// It did not come about.
+    Failed(Failure),
+}
+
+impl Dialling {
+    /// Begins with another server.
+    #[must_use]
+    pub fn server(store: Store, server: NewServer) -> Self {
+        let NewServer { dialect, store: settings } = server;
+        Self::Server(Box::pin(async move { store.reconfigure(settings).await }), dialect)
+    }
+
+    /// Begins with the credential.
+    #[must_use]
+    pub fn begin(credentials: Arc<Credentials>) -> Self {
+        Self::Credential(Box::pin(async move { credentials.fetch().await }))
+    }
+
+    /// Goes on with the connection.
+    #[must_use]
+    pub fn connect(dialer: Arc<Dialer>, plan: Plan, credential: Option<Secret>) -> Self {
+        let given = credential.clone();
+        Self::Connection(Box::pin(async move { dialer.dial(plan, given.as_ref()).await }), credential)
+    }
+
+    /// Waits for the present step; for ever where there is none. Safe to drop and call again.
+    pub async fn step(&mut self) -> Dialled {
+        let done = match self {
+            Self::Idle => std::future::pending().await,
+            Self::Server(step, dialect) => match step.await {
+                Ok(remembered) => Dialled::Server(Arc::clone(dialect), remembered),
+                // The store fails as a whole, and tells so itself.
+                Err(_) => std::future::pending().await,
+            },
+            Self::Credential(step) => match step.await {
+                Ok(credential) => Dialled::Credential(credential),
+                Err(fault) => Dialled::Failed(Failure::NoCredential(fault)),
+            },
+            Self::Connection(step, credential) => match step.await {
+                Ok(connection) => Dialled::Connection(connection, credential.take()),
+                Err(failure) => Dialled::Failed(failure),
+            },
+        };
+        *self = Self::Idle;
+        done
+    }
+}

@@ -1,0 +1,82 @@
+//! Carrying out what the session wants, in order.
+
+use std::sync::atomic::Ordering;
+
+use super::Outcome;
+use super::dialing::Dialling;
+use super::run::Loop;
+use crate::link::LinkCommand;
+use crate::model::{Appended, MessageId, MessageState, Moved};
+use crate::session::{Change, Output};
+
+impl Loop {
+    /// Takes outputs until there are none.
+    pub(super) fn carry_out(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Dial { attempt, fresh_credential } => {
+                    tracing::debug!(attempt, fresh_credential, "dialling");
+                    self.dialling = match self.new_server.take() {
+                        Some(server) => Dialling::server(self.store.clone(), server),
+                        None => Dialling::begin(self.route.borrow().credentials.clone()),
+                    };
+                }
+                Output::AbandonDial => self.dialling = Dialling::Idle,
+                Output::Write { ticket, frame } => {
+                    self.writes.push_back(LinkCommand::Write { ticket, frame });
+                }
+                Output::Ping(payload) => self.writes.push_back(LinkCommand::Ping(payload)),
+                Output::HangUp { code, failure } => self.hang_up(code, failure),
+                Output::LoadDue(query) => self.asks.due(query),
+                Output::Record { ticket, record } => self.asks.record(ticket, record),
+                Output::Publish(change) => self.publish(change),
+            }
+        }
+    }
+
+    fn publish(&mut self, change: Change) {
+        match change {
+            Change::Link => self.link_changed = true,
+            Change::Message { id, state, attempt, finished, reason, reply: _ } => {
+                if state == MessageState::Sent {
+                    self.fanout.sent.fetch_add(1, Ordering::Relaxed);
+                }
+                self.tell(Outcome { moved: Moved { id, state, attempt, reason }, finished });
+            }
+            Change::Ephemeral { ticket, dropped } => {
+                if let Some(answer) = self.ephemerals.remove(&ticket) {
+                    // A caller that has gone meanwhile needs no answer.
+                    let _ = answer.send(dropped);
+                }
+            }
+            // Nobody asks for replies yet.
+            Change::Replied { .. } => {}
+            Change::EphemeralEvent(row) => {
+                // No receiver is no error: nobody listens for it now.
+                let _ = self.fanout.ephemeral.send(row);
+            }
+            Change::Appended(rows) => self.fanout.tail.append(rows.into_iter().filter_map(|row| match row {
+                Appended::Stored(row) => Some(row),
+                Appended::Duplicate | Appended::Conflated => None,
+            })),
+            Change::Health { code, entry } => self.put_health(code, entry),
+            Change::Count(name) => self.fanout.count(name),
+        }
+    }
+
+    /// A message ended in the store, without the session.
+    pub(super) fn tell_ended(&self, id: &MessageId, state: MessageState, reason: Option<&str>) {
+        let reason = reason.map(str::to_owned);
+        self.tell(Outcome { moved: Moved { id: id.clone(), state, attempt: 0, reason }, finished: true });
+    }
+
+    fn tell(&self, change: Outcome) {
+        if !self.waits.is_empty() {
+            self.waits.tell(&change);
+        }
+        if self.fanout.changes.receiver_count() > 0 {
+            // Lossy by design: a receiver that lags is told how many it missed.
+            let _ = self.fanout.changes.send(change.moved);
+        }
+    }
+}

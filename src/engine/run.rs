@@ -1,0 +1,469 @@
+//! The loop itself: wait for whatever comes first, hand it to the session, carry out what follows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::asks::Asks;
+use super::dialing::{Dialled, Dialling};
+use super::expiry::Expiry;
+use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
+use crate::clock::Clock;
+use crate::link::credential::Credentials;
+use crate::link::{Connection, Dialer, LinkCommand, LinkEvent};
+use crate::model::{
+    DueRow, ErrorKind, Failure, HealthEntry, Instant, LinkState, Moment, ReasonKind, Refusal, Severity,
+};
+use crate::session::{Input, Session};
+use crate::store::{Store, StoreEvent};
+
+/// Link events taken in one turn, so that what they put on disk shares a commit.
+const TURN: usize = 256;
+/// How long a close may take before the connection is dropped without it.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
+/// How long a stopping daemon waits for the close and for its last records.
+const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// How to reach the server: replaced as a whole by a reload.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Makes connections.
+    pub dialer: Arc<Dialer>,
+    /// Gives credentials.
+    pub credentials: Arc<Credentials>,
+    /// The dialect's own frames carry the credential, so the session must be given it.
+    pub token_by_message: bool,
+}
+
+/// What the loop is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: Clock,
+    /// The session; not started yet.
+    pub session: Session,
+    /// The store …
+    pub store: Store,
+    /// … and its news.
+    pub store_events: mpsc::Receiver<StoreEvent>,
+    /// The way to the server.
+    pub route: watch::Receiver<Route>,
+    /// The loop's inbox.
+    pub commands: mpsc::Receiver<Command>,
+    /// What others look at.
+    pub fanout: Arc<Fanout>,
+    /// Callers that wait for messages.
+    pub waits: Arc<Waits>,
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// As asked.
+    Stopped,
+    /// The database cannot be trusted any more.
+    StoreFailed(String),
+}
+
+/// A link being closed from our side.
+#[derive(Debug)]
+struct Closing {
+    by: Instant,
+    failure: Failure,
+}
+
+/// The loop's own state. `effects.rs` carries the session's outputs out into its queues.
+#[derive(Debug)]
+pub(super) struct Loop {
+    pub(super) clock: Clock,
+    pub(super) session: Session,
+    pub(super) store: Store,
+    pub(super) route: watch::Receiver<Route>,
+    pub(super) fanout: Arc<Fanout>,
+    pub(super) waits: Arc<Waits>,
+    pub(super) dialling: Dialling,
+    pub(super) link: Option<Connection>,
+    /// Commands the pump has no room for yet. The session bounds it: it leaves only so many
+    /// tickets unwritten.
+    pub(super) writes: VecDeque<LinkCommand>,
+    /// What the store has no room for yet. While it holds any, no further frames are read.
+    pub(super) asks: Asks,
+    /// Comes into force with the next dial.
+    pub(super) new_server: Option<NewServer>,
+    pub(super) ephemerals: HashMap<u64, oneshot::Sender<Option<String>>>,
+    pub(super) next_ephemeral: u64,
+    pub(super) link_changed: bool,
+    expiry: Expiry,
+    closing: Option<Closing>,
+    stop_by: Option<Instant>,
+}
+
+/// Runs until it is told to stop, or the store fails.
+pub async fn run(parts: Parts) -> Ending {
+    let Parts { clock, session, store, mut store_events, route, mut commands, fanout, waits } = parts;
+    let mut this = Loop {
+        clock,
+        session,
+        store,
+        route,
+        fanout,
+        waits,
+        dialling: Dialling::Idle,
+        link: None,
+        writes: VecDeque::new(),
+        asks: Asks::default(),
+        new_server: None,
+        ephemerals: HashMap::new(),
+        next_ephemeral: 0,
+        link_changed: true,
+        expiry: Expiry::default(),
+        closing: None,
+        stop_by: None,
+    };
+    let begin = this.now();
+    this.expiry.look_soon(begin);
+    this.input(Input::Start);
+    let mut sleep = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+    let mut slept_for: Option<Instant> = None;
+    loop {
+        this.flush();
+        if this.is_done() {
+            return Ending::Stopped;
+        }
+        let deadline = this.deadline();
+        if deadline != slept_for {
+            slept_for = deadline;
+            if let Some(at) = deadline {
+                sleep.as_mut().reset(this.clock.deadline(at));
+            }
+        }
+        let read_link = this.session.accepts_frames() && this.asks.is_empty();
+        let (events, room) = match this.link.as_mut() {
+            Some(link) => (Some(&mut link.events), Some(&link.commands)),
+            None => (None, None),
+        };
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(command) => this.command(command),
+                None => this.command(Command::Stop),
+            },
+            event = store_events.recv() => match event {
+                Some(StoreEvent::Fatal(why)) => return Ending::StoreFailed(why),
+                Some(event) => {
+                    this.store_event(event);
+                    // What one commit brought is looked at in one turn.
+                    for _ in 1..TURN {
+                        match store_events.try_recv() {
+                            Ok(StoreEvent::Fatal(why)) => return Ending::StoreFailed(why),
+                            Ok(event) => this.store_event(event),
+                            Err(_) => break,
+                        }
+                    }
+                }
+                None => return Ending::StoreFailed("the store's writer thread has ended".into()),
+            },
+            dialled = this.dialling.step() => this.dialled(dialled),
+            swept = this.expiry.swept() => this.swept(swept),
+            event = receive(events), if read_link => this.link_events(event),
+            () = has_room(room), if !this.writes.is_empty() => {}
+            () = this.store.room(), if !this.asks.is_empty() => {}
+            () = &mut sleep, if deadline.is_some() => {
+                slept_for = None;
+                this.time_is_up();
+            }
+        }
+    }
+}
+
+/// The next event of the link; waits for ever where there is no link.
+async fn receive(events: Option<&mut mpsc::Receiver<LinkEvent>>) -> Option<LinkEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the pump takes commands again (or is gone, which its events will tell).
+async fn has_room(commands: Option<&mpsc::Sender<LinkCommand>>) {
+    match commands {
+        Some(commands) => {
+            if commands.reserve().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+impl Loop {
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// One input, then all that follows from it.
+    pub(super) fn input(&mut self, input: Input) {
+        let now = self.now();
+        self.session.handle(now, input);
+        self.carry_out();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let session = self.session.poll_timeout().map(|(at, _)| at);
+        let closing = self.closing.as_ref().map(|closing| closing.by);
+        let expiry = self.expiry.deadline(self.now());
+        [session, closing, expiry, self.stop_by].into_iter().flatten().min()
+    }
+
+    fn time_is_up(&mut self) {
+        let now = self.now();
+        if self.closing.as_ref().is_some_and(|closing| closing.by <= now.instant) {
+            self.drop_link();
+        }
+        self.expiry.sweep(now, &self.store, self.session.wire_places());
+        self.session.handle_timeout(now);
+        self.carry_out();
+    }
+
+    fn swept(&mut self, next: Result<Option<crate::model::Timestamp>, ()>) {
+        match next {
+            Ok(Some(next)) => self.expiry.note(next),
+            Ok(None) => {}
+            Err(()) => self.expiry.look_soon(self.now()),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(by) = self.stop_by else { return false };
+        (self.link.is_none() && self.asks.is_empty()) || by <= self.clock.instant()
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Ephemeral { id, kind, payload, answer } => {
+                let ticket = self.next_ephemeral;
+                self.next_ephemeral += 1;
+                self.ephemerals.insert(ticket, answer);
+                self.input(Input::Ephemeral { ticket, id, kind, payload });
+            }
+            Command::Link { order, answer } => {
+                let refused = order == LinkOrder::Reconnect && self.state() == LinkState::Paused;
+                let result = if refused {
+                    Err(Refusal::new(ErrorKind::Conflict, "the link is paused")
+                        .hint("`holdline ctl link resume` lets it dial again"))
+                } else {
+                    self.input(match order {
+                        LinkOrder::Pause => Input::Pause,
+                        LinkOrder::Resume => Input::Resume,
+                        LinkOrder::Reconnect => Input::Reconnect(ReasonKind::Requested),
+                    });
+                    Ok(self.state())
+                };
+                // A caller that has gone meanwhile needs no answer.
+                let _ = answer.send(result);
+            }
+            Command::Release { place, answer } => {
+                let _ = answer.send(self.session.withdraw(place));
+            }
+            Command::Look { id, answer } => {
+                let seen = self.session.message_state(&id);
+                let _ = answer.send(seen.map(|(state, attempt, history)| View { state, attempt, history }));
+            }
+            Command::Reload { settings, server } => {
+                self.input(Input::Reload(settings));
+                if let Some(server) = server {
+                    self.new_server = Some(server);
+                    self.input(Input::Reconnect(ReasonKind::Reloaded));
+                }
+            }
+            Command::Hint(input) => self.input(input),
+            Command::Stop => {
+                if self.stop_by.is_none() {
+                    self.stop_by = Some(self.clock.instant() + STOP_GRACE);
+                    self.dialling = Dialling::Idle;
+                    self.input(Input::Stop);
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> LinkState {
+        self.session.link_state()
+    }
+
+    fn store_event(&mut self, event: StoreEvent) {
+        match event {
+            StoreEvent::Queued { previous, rows } => {
+                if rows.is_empty() {
+                    self.expiry.look_soon(self.now());
+                }
+                self.note_expiries(&rows);
+                self.input(Input::Queued { previous, rows });
+            }
+            StoreEvent::Superseded { old, row } => {
+                self.tell_ended(&old, crate::model::MessageState::Superseded, None);
+                self.note_expiries(std::slice::from_ref(&row));
+                self.input(Input::Superseded { old, row });
+            }
+            StoreEvent::Requeued(rows) => {
+                self.note_expiries(&rows);
+                self.input(Input::Requeued(rows));
+            }
+            StoreEvent::Gone(rows) => {
+                for (_, id, state, reason) in &rows {
+                    self.tell_ended(id, *state, reason.as_deref());
+                }
+                self.input(Input::Gone(rows.into_iter().map(|(place, ..)| place).collect()));
+            }
+            StoreEvent::Recorded(records) => {
+                for (ticket, outcome) in records {
+                    self.input(Input::Recorded { ticket, outcome });
+                }
+            }
+            StoreEvent::Due(due) => self.input(Input::Due(due)),
+            StoreEvent::Stalled(why) => self.put_health(
+                "store_stalled",
+                why.map(|why| {
+                    tracing::error!("the disk takes nothing now: {why}");
+                    let text = format!("the disk takes nothing now: {why}");
+                    (
+                        Severity::Error,
+                        text,
+                        "make room, or mend the disk; it goes on by itself then".to_owned(),
+                    )
+                }),
+            ),
+            // Taken by the caller.
+            StoreEvent::Fatal(_) => {}
+        }
+    }
+
+    fn note_expiries(&mut self, rows: &[DueRow]) {
+        if let Some(at) = rows.iter().filter_map(|row| row.expires_at).min() {
+            self.expiry.note(at);
+        }
+    }
+
+    fn dialled(&mut self, dialled: Dialled) {
+        match dialled {
+            Dialled::Server(dialect, remembered) => {
+                self.session.use_server(dialect, &remembered);
+                self.dialling = Dialling::begin(self.route.borrow().credentials.clone());
+            }
+            Dialled::Credential(credential) => {
+                let now = self.now();
+                let route = self.route.borrow().clone();
+                let by_message = credential.clone().filter(|_| route.token_by_message);
+                let connect = self.session.connect(now, by_message.as_ref());
+                self.carry_out();
+                let plan = crate::link::Plan {
+                    query: connect.query,
+                    headers: connect.headers,
+                    subprotocols: connect.subprotocols,
+                };
+                self.dialling = Dialling::connect(route.dialer, plan, credential);
+            }
+            Dialled::Connection(connection, credential) => {
+                let token = credential.filter(|_| self.route.borrow().token_by_message);
+                self.writes.clear();
+                self.closing = None;
+                self.link = Some(connection);
+                self.input(Input::LinkUp { token });
+            }
+            Dialled::Failed(failure) => {
+                tracing::debug!(kind = failure.reason_kind().as_str(), "the dial failed: {failure}");
+                self.input(Input::LinkDown(failure));
+            }
+        }
+    }
+
+    fn link_events(&mut self, first: Option<LinkEvent>) {
+        let mut next = first;
+        let mut taken = 0;
+        loop {
+            match next {
+                Some(LinkEvent::Frame(frame)) => self.input(Input::Frame(frame)),
+                Some(LinkEvent::Pong(payload)) => self.input(Input::Pong(payload)),
+                Some(LinkEvent::Heard) => self.input(Input::Heard),
+                Some(LinkEvent::Written(ticket)) => self.input(Input::Written(ticket)),
+                Some(LinkEvent::Down(failure)) => return self.link_down(failure),
+                None => return self.link_down(Failure::Lost { detail: String::new() }),
+            }
+            taken += 1;
+            if taken == TURN || !self.session.accepts_frames() {
+                return;
+            }
+            let Some(link) = self.link.as_mut() else { return };
+            next = match link.events.try_recv() {
+                Ok(event) => Some(event),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+            };
+        }
+    }
+
+    fn link_down(&mut self, failure: Failure) {
+        self.link = None;
+        self.writes.clear();
+        let failure = self.closing.take().map_or(failure, |closing| closing.failure);
+        tracing::debug!(kind = failure.reason_kind().as_str(), "the link is down: {failure}");
+        self.input(Input::LinkDown(failure));
+    }
+
+    /// Ends the link without waiting for the other side, and says so to the session.
+    fn drop_link(&mut self) {
+        if let Some(closing) = self.closing.take() {
+            self.link_down(closing.failure);
+        }
+    }
+
+    /// Closes the link for this reason. The session hears of the end by `LinkDown`, never from
+    /// within this call: its outputs are still being taken.
+    pub(super) fn hang_up(&mut self, code: u16, failure: Failure) {
+        self.writes.clear();
+        // A peer that is silent, or does not read, answers no close: waiting for it would only
+        // delay the next dial.
+        let deaf = matches!(failure, Failure::HeartbeatTimeout { .. } | Failure::WriteStalled { .. });
+        let close = LinkCommand::Close { code, failure: failure.clone() };
+        let told = !deaf && self.link.as_ref().is_some_and(|link| link.commands.try_send(close).is_ok());
+        let grace = if told { CLOSE_GRACE } else { Duration::ZERO };
+        self.closing = Some(Closing { by: self.clock.instant() + grace, failure });
+    }
+
+    /// Gives the queues of this turn to whoever has room, and shows the link if it changed.
+    fn flush(&mut self) {
+        if let Some(link) = self.link.as_ref() {
+            while let Some(command) = self.writes.pop_front() {
+                match link.commands.try_send(command) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(command)) => {
+                        self.writes.push_front(command);
+                        break;
+                    }
+                    // Its end is on its way to us as an event.
+                    Err(mpsc::error::TrySendError::Closed(_)) => {
+                        self.writes.clear();
+                        break;
+                    }
+                }
+            }
+        }
+        self.asks.hand_over(&self.store);
+        if std::mem::take(&mut self.link_changed) {
+            self.fanout.show_link(self.session.link_status());
+        }
+        self.fanout.in_flight.store(self.session.in_flight() as u64, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    pub(super) fn put_health(&self, code: &'static str, entry: Option<(Severity, String, String)>) {
+        match entry {
+            Some((severity, text, hint)) => {
+                let since = self.clock.now().wall;
+                self.fanout.health.put(HealthEntry { code: code.to_owned(), severity, since, text, hint });
+            }
+            None => self.fanout.health.clear(code),
+        }
+    }
+}
