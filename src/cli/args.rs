@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, config, ctl, demo, dev_server, run};
+use super::{completions, config, ctl, demo, dev_server, dialect, run};
 use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -44,6 +44,8 @@ pub(crate) enum Command {
     DevServer(dev_server::Args),
     /// Write, check and show the configuration
     Config(config::Args),
+    /// The languages servers are spoken to in
+    Dialect(dialect::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page

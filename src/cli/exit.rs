@@ -126,6 +126,13 @@ impl Failed {
         Self::new(Exit::Usage, message)
     }
 
+    /// With the word for programs.
+    #[must_use]
+    pub(crate) fn kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
     /// With what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

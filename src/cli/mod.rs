@@ -18,6 +18,7 @@ mod config;
 mod ctl;
 mod demo;
 mod dev_server;
+mod dialect;
 mod exit;
 mod output;
 mod run;
@@ -52,6 +53,7 @@ fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> O
         Command::Demo(args) => demo::run(&args, shell),
         Command::DevServer(args) => dev_server::run(&args, shell),
         Command::Config(args) => config::run(&args, shell),
+        Command::Dialect(args) => dialect::run(&args, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => completions::man(shell),
     }

@@ -72,10 +72,9 @@ async fn show(ctl: &mut Ctl<'_>, id: Seq) -> Outcome {
     let params = QuarantineListParams { limit: Some(1), after: Some(Seq(id.0.saturating_sub(1))) };
     let page: QuarantineListResult = ctl.call("quarantine.list", &params).await?;
     let Some(entry) = page.entries.into_iter().find(|entry| entry.id == id) else {
-        let mut failed = Failed::new(Exit::NotFound, format!("there is no frame #{id} in quarantine"))
-            .hint("`holdline ctl quarantine` lists them");
-        failed.kind = Some(ErrorKind::NotFound);
-        return Err(failed);
+        return Err(Failed::new(Exit::NotFound, format!("there is no frame #{id} in quarantine"))
+            .kind(ErrorKind::NotFound)
+            .hint("`holdline ctl quarantine` lists them"));
     };
     if ctl.shell.json() {
         ctl.shell.document(&entry)?;

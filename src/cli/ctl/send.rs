@@ -30,10 +30,12 @@ const MAX_INPUT: u64 = 64 * 1024 * 1024;
 #[command(before_help = EXAMPLES, override_usage = "holdline ctl send [OPTIONS] TYPE [DATA|-]\n       \
     holdline ctl send [OPTIONS] --text|--binary PAYLOAD|-")]
 pub(crate) struct Args {
-    /// The message's type, and its data: JSON ({} where absent), or - to read it from standard
-    /// input. With --text or --binary the payload alone
-    #[arg(value_names = ["TYPE", "DATA"], num_args = 1..=2, required = true, allow_hyphen_values = true)]
-    what: Vec<String>,
+    /// The message's type; with --text or --binary the payload, and no data
+    #[arg(value_name = "TYPE")]
+    first: String,
+    /// Its data: JSON ({} where absent), or - to read it from standard input
+    #[arg(value_name = "DATA", allow_negative_numbers = true)]
+    second: Option<String>,
     /// Send a raw text frame
     #[arg(long, conflicts_with = "binary")]
     text: bool,
@@ -93,9 +95,7 @@ impl Args {
             timeout_ms: self.wait.map(|_| millis(self.timeout.unwrap_or(WAIT))),
             ..SendParams::default()
         };
-        let mut what = self.what.into_iter();
-        let first = what.next().unwrap_or_default();
-        let second = what.next();
+        let (first, second) = (self.first, self.second);
         if self.text || self.binary {
             if second.is_some() {
                 return Err(Failed::usage("a raw frame has a payload and no type")

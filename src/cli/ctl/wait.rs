@@ -54,15 +54,9 @@ impl Args {
     }
 
     fn too_late(&self, ctl: &Ctl<'_>, last: Option<&LinkStatus>) -> Failed {
-        let mut failed = Failed::new(
-            Exit::TimedOut,
-            format!("not {} within {}", self.state.as_str(), length(self.timeout)),
-        );
-        failed.kind = Some(ErrorKind::Timeout);
-        if let Some(link) = last {
-            // Only the link counts here: the sentence is to say nothing of messages.
-            failed.detail = show::status::sentence(link, &OutboxStatus::default(), &ctl.reader());
-        }
-        failed
+        // Only the link counts here: the sentence is to say nothing of messages.
+        let now = last.map(|link| show::status::sentence(link, &OutboxStatus::default(), &ctl.reader()));
+        let message = format!("not {} within {}", self.state.as_str(), length(self.timeout));
+        Failed::new(Exit::TimedOut, message).kind(ErrorKind::Timeout).detail(now.unwrap_or_default())
     }
 }

@@ -1,0 +1,156 @@
+//! `holdline dialect`: what servers can be spoken to, and whether a dialect's file is in order.
+//! Needs no daemon.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::show::{BAD, GOOD, WAITING, styled};
+use super::words::{counted, plain, table};
+use super::{Exit, Failed, Outcome, Shell};
+use crate::dialect::declarative::{Checked, examine};
+use crate::dialect::{self, Grade, Problem, builtin};
+use crate::model::ErrorKind;
+
+const EXAMPLES: &str = "\
+Examples:
+  holdline dialect list
+  holdline dialect show json > mine.toml     a place to begin
+  holdline dialect check mine.toml";
+
+/// `holdline dialect`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// List the dialects that come with the program
+    List,
+    /// Print the file of one of them
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Say what is wrong with a dialect's file
+    Check {
+        /// The file, or the name of one that comes with the program
+        file: PathBuf,
+    },
+}
+
+/// Does what was asked for.
+pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
+    match &args.what {
+        What::List => list(shell),
+        What::Show { name } => show(name, shell),
+        What::Check { file } => check(file, shell),
+    }
+}
+
+fn list(shell: &mut Shell) -> Outcome {
+    let dialects = builtin::list();
+    if shell.json() {
+        let all: Vec<_> =
+            dialects.iter().map(|one| json!({ "name": one.name, "about": one.about() })).collect();
+        shell.document(&json!({ "dialects": all }))?;
+    } else {
+        let rows: Vec<_> = dialects.iter().map(|one| [one.name.to_owned(), one.about()]).collect();
+        shell.print(&(table(&rows).join("\n") + "\n"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn show(name: &str, shell: &mut Shell) -> Outcome {
+    let Some(found) = builtin::find(name) else {
+        return Err(Failed::new(Exit::NotFound, format!("there is no dialect called {}", plain(name)))
+            .kind(ErrorKind::NotFound)
+            .hint("`holdline dialect list` names them"));
+    };
+    if shell.json() {
+        shell.document(&json!({ "name": found.name, "about": found.about(), "text": found.text }))?;
+    } else {
+        shell.raw(found.text.as_bytes())?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn check(file: &Path, shell: &mut Shell) -> Outcome {
+    let (text, name) = read(file)?;
+    let checked = examine(&text, &name);
+    let errors = checked.problems.iter().any(Problem::is_error);
+    if shell.json() {
+        shell.document(&checked)?;
+    } else {
+        shell.print(&verdict(&checked, &name))?;
+    }
+    Ok(if errors { Exit::Failure } else { Exit::Ok })
+}
+
+/// The text of a dialect and its name.
+fn read(file: &Path) -> Result<(String, String), Failed> {
+    dialect::text_of(&file.to_string_lossy(), Path::new("")).map_err(|problem| {
+        Failed::new(Exit::NotFound, plain(&format!("{}: {}", problem.file, problem.message)))
+            .kind(ErrorKind::NotFound)
+            .hint(plain(&problem.advice))
+    })
+}
+
+/// What a check found, for people: a line for each problem, then how it stands.
+fn verdict(checked: &Checked, name: &str) -> String {
+    let mut text = String::new();
+    let mut errors = 0;
+    for problem in &checked.problems {
+        let mark = match problem.severity {
+            Grade::Error => styled(BAD, "✖"),
+            Grade::Warning => styled(WAITING, "▲"),
+        };
+        errors += u64::from(problem.is_error());
+        text.push_str(&format!("{mark} {}\n", plain(&problem.to_string())));
+    }
+    let warnings = checked.problems.len() as u64 - errors;
+    let name = plain(name);
+    text.push_str(&match (errors, warnings) {
+        (0, 0) => format!("{} {name} is in order.", styled(GOOD, "✔")),
+        (0, warnings) => format!("{name} can be used: {}.", counted(warnings, "warning")),
+        (errors, 0) => format!("{name} cannot be used: {}.", counted(errors, "error")),
+        (errors, warnings) => {
+            format!("{name} cannot be used: {}, {}.", counted(errors, "error"), counted(warnings, "warning"))
+        }
+    });
+    text.push('\n');
+    if let Some(pointer) = checked.discriminator.as_deref().filter(|_| errors == 0) {
+        text.push_str(&format!("Frames are told apart by {}.\n", plain(pointer)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        anstream::adapter::strip_str(&verdict(&examine(text, "mine.toml"), "mine.toml")).to_string()
+    }
+
+    #[test]
+    fn every_dialect_that_comes_along_is_in_order() {
+        for one in builtin::list() {
+            let checked = examine(one.text, one.name);
+            assert_eq!(checked.problems, [], "{}", one.name);
+            assert!(!one.about().is_empty(), "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn a_check_ends_with_how_it_stands() {
+        let good = said(builtin::list()[0].text);
+        assert!(good.starts_with("✔ mine.toml is in order.\n"), "{good}");
+        let bad = said("dialect = 1\nnonsense = true\n");
+        assert!(bad.starts_with("✖ mine.toml:"), "{bad}");
+        assert!(bad.contains("cannot be used: "), "{bad}");
+    }
+}

@@ -1,0 +1,334 @@
+//! The real program, without a daemon: what it understands, how it refuses, how it exits.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The program in a home of its own.
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { folder: TempDir::new().expect("a temporary folder") }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("test.sock")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdline"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("HOLDLINE_SOCKET", self.socket())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the program starts")
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it exits by itself")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// A daemon that gives every request with an id the same answer.
+fn daemon(home: &Home, answer: impl Fn(&Value) -> Value + Send + 'static) {
+    let listener = UnixListener::bind(home.socket()).expect("the socket is free");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            serve(&stream, &answer);
+        }
+    });
+}
+
+fn serve(stream: &UnixStream, answer: &impl Fn(&Value) -> Value) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let request: Value = serde_json::from_str(&line).expect("JSON");
+        if request.get("id").is_none() {
+            continue;
+        }
+        let mut reply = answer(&request);
+        reply["jsonrpc"] = json!("2.0");
+        reply["id"] = request["id"].clone();
+        if writeln!(&mut &*stream, "{reply}").is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn help_begins_with_examples() {
+    let home = Home::new();
+    for args in [&["--help"][..], &["ctl", "--help"], &["ctl", "send", "-h"], &["ctl", "events", "--help"]] {
+        let output = home.run(args);
+        assert_eq!(code(&output), 0, "{args:?}");
+        assert!(out(&output).starts_with("Examples:\n  "), "{args:?}: {}", out(&output));
+        assert!(output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn every_command_has_help() {
+    let home = Home::new();
+    let mut waiting: Vec<Vec<String>> = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(path) = waiting.pop() {
+        let args: Vec<&str> = path.iter().map(String::as_str).chain(["-h"]).collect();
+        let output = home.run(&args);
+        assert_eq!(code(&output), 0, "{args:?}");
+        seen += 1;
+        let text = out(&output);
+        let commands = text.split_once("\nCommands:\n").map_or("", |(_, rest)| rest);
+        for line in commands.lines().take_while(|line| line.starts_with("  ")) {
+            let name = line.split_whitespace().next().expect("a name");
+            if name != "help" && line.starts_with(&format!("  {name}")) {
+                waiting.push(path.iter().cloned().chain([name.to_owned()]).collect());
+            }
+        }
+    }
+    assert!(seen > 25, "{seen} commands");
+}
+
+#[test]
+fn what_makes_no_sense_exits_2_and_says_what_would() {
+    let home = Home::new();
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "Usage:"),
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["ctl", "statsu"], "'status'"),
+        (&["ctl", "status", "--timeout", "5 parsecs"], "250ms"),
+        (&["ctl", "wait", "--for", "lunch"], "reconnecting"),
+        (&["ctl", "send", "chat", "Hello"], "DATA is not JSON"),
+        (&["ctl", "send", "--text", "chat", "Hello"], "no type"),
+        (&["ctl", "send", "chat", "{}", "--id", ""], "cannot be empty"),
+        (&["ctl", "send", "chat", "{}", "--wait", "tomorrow"], "accepted"),
+        (&["ctl", "events", "--from", "yesterday"], "earliest"),
+        (&["ctl", "messages", "drop", "m1"], "--yes"),
+        (&["ctl", "cursors", "delete", "c1"], "--yes"),
+        (&["ctl", "quarantine", "drop", "7"], "--yes"),
+        (&["--profile", "../up", "ctl", "status"], "profile"),
+    ];
+    for (args, said) in cases {
+        let output = home.run(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(said), "{args:?}: {}", err(&output));
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn without_a_daemon_every_verb_exits_3_and_names_the_lock_and_the_way_to_start() {
+    let home = Home::new();
+    let verbs: &[&[&str]] = &[
+        &["status"],
+        &["status", "--check"],
+        &["status", "--watch"],
+        &["wait", "--for", "connected", "--timeout", "50ms"],
+        &["send", "chat", "{}"],
+        &["events"],
+        &["events", "--follow"],
+        &["state", "order"],
+        &["messages"],
+        &["messages", "show", "m1"],
+        &["messages", "drop", "m1", "--yes"],
+        &["quarantine"],
+        &["cursors"],
+        &["link", "reconnect"],
+        &["why"],
+        &["reload"],
+        &["stop"],
+        &["metrics"],
+    ];
+    for verb in verbs {
+        let output = home.run(&[&["ctl"], *verb].concat());
+        assert_eq!(code(&output), 3, "{verb:?}: {}", err(&output));
+        assert!(output.stdout.is_empty(), "{verb:?}");
+        assert!(err(&output).contains("default.lock"), "{verb:?}: {}", err(&output));
+        assert!(err(&output).contains("holdline run"), "{verb:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn with_json_a_failure_is_one_line_of_json_on_standard_error() {
+    let output = Home::new().run(&["--json", "ctl", "status"]);
+    assert_eq!(code(&output), 3);
+    assert!(output.stdout.is_empty());
+    let said: Value = serde_json::from_str(&err(&output)).expect("one document");
+    assert_eq!(said["error"]["exit"], 3);
+    assert!(said["error"]["message"].as_str().is_some_and(|text| text.contains("not running")));
+}
+
+#[test]
+fn every_kind_of_refusal_has_its_exit_code() {
+    let home = Home::new();
+    // The request's own type says which kind of refusal comes back.
+    daemon(&home, |request| {
+        let kind = request["params"]["type"].as_str().expect("a type");
+        json!({ "error": { "code": -32000, "message": "no\u{1b}[2J", "data": {
+            "kind": kind, "retryable": false, "hint": "do something else", "state": "parked" } } })
+    });
+    let cases = [
+        ("queue_full", 7),
+        ("too_large", 7),
+        ("not_found", 8),
+        ("not_connected", 9),
+        ("ended", 9),
+        ("uncertain", 9),
+        ("timeout", 5),
+        ("forbidden", 6),
+        ("invalid_params", 2),
+        ("no_key", 2),
+        ("shutting_down", 3),
+        ("conflict", 1),
+        ("store_failed", 1),
+        ("a_later_kind", 1),
+    ];
+    for (kind, exit) in cases {
+        let output = home.run(&["ctl", "send", kind, "{}"]);
+        assert_eq!(code(&output), exit, "{kind}: {}", err(&output));
+        assert!(err(&output).contains("no\\u{1b}[2J"), "{kind}: {}", err(&output));
+        assert!(err(&output).contains("do something else"), "{kind}: {}", err(&output));
+        let output = home.run(&["ctl", "send", kind, "{}", "--json"]);
+        assert_eq!(code(&output), exit, "{kind} with --json");
+        let said: Value = serde_json::from_str(&err(&output)).expect("one document");
+        assert_eq!(said["error"]["state"], "parked", "{kind}");
+    }
+}
+
+#[test]
+fn what_is_sent_is_what_was_typed() {
+    let home = Home::new();
+    daemon(&home, |request| {
+        // Hands back the parameters as a message, to be looked at from outside.
+        let params = request["params"].clone();
+        json!({ "error": { "code": -32602, "message": params.to_string() } })
+    });
+    let sent = |args: &[&str], input: &[u8]| -> Value {
+        let args = [&["ctl", "send", "--json"], args].concat();
+        let mut child = home
+            .command(&args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        child.stdin.take().expect("piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let said: Value = serde_json::from_str(&err(&output)).expect("one document");
+        serde_json::from_str(said["error"]["message"].as_str().expect("text")).expect("parameters")
+    };
+    let params = sent(&["chat", "[1, 2.50]", "--ttl", "10m", "--key", "k", "--lane", "l", "--id", "m1"], b"");
+    assert_eq!(
+        params,
+        json!({ "type": "chat", "data": [1, 2.50], "ttl_ms": 600_000, "key": "k", "lane": "l", "id": "m1" })
+    );
+    let params =
+        sent(&["chat", "-", "--wait", "accepted", "--timeout", "2s", "--id", "m1"], b" {\"a\": 1}\n");
+    assert_eq!(
+        params,
+        json!({ "type": "chat", "data": { "a": 1 }, "wait": "accepted", "timeout_ms": 2_000, "id": "m1" })
+    );
+    let params = sent(&["typing", "--ephemeral"], b"");
+    assert_eq!(params, json!({ "type": "typing", "data": {}, "delivery": "ephemeral" }));
+    let params = sent(&["--text", "-", "--id", "m1"], "Grüße\n".as_bytes());
+    assert_eq!(params, json!({ "text": "Grüße\n", "id": "m1" }));
+    let params = sent(&["--binary", "-", "--id", "m1"], &[0, 255]);
+    assert_eq!(params, json!({ "binary": { "encoding": "base64", "data": "AP8=" }, "id": "m1" }));
+    let params = sent(&["chat", "null"], b"");
+    assert!(
+        params["data"].is_null() && params["id"].is_string(),
+        "an id of ours, and a null that stays: {params}"
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_ends_in_exit_3_within_the_deadline() {
+    let home = Home::new();
+    let listener = UnixListener::bind(home.socket()).expect("the socket is free");
+    let output = home.run(&["ctl", "--timeout", "100ms", "status"]);
+    assert_eq!(code(&output), 3, "{}", err(&output));
+    assert!(err(&output).contains("did not answer within 100 ms"), "{}", err(&output));
+    let output = home.run(&["ctl", "--timeout", "100ms", "send", "chat", "{}", "--id", "m1"]);
+    assert_eq!(code(&output), 3);
+    assert!(err(&output).contains("--id m1"), "how to ask again without sending twice: {}", err(&output));
+    drop(listener);
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    let home = Home::new();
+    for args in [&["man"][..], &["completions", "bash"], &["dialect", "show", "json"], &["config", "path"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = home
+            .command(args)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .expect("the program runs");
+        assert_eq!(code(&output), 0, "{args:?}: {}", err(&output));
+        assert!(output.stderr.is_empty(), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_unless_asked_for() {
+    let home = Home::new();
+    let coloured = |args: &[&str]| home.run(args).stderr.contains(&0x1b);
+    assert!(!coloured(&["ctl", "send", "chat", "Hello"]));
+    assert!(coloured(&["ctl", "send", "chat", "Hello", "--color", "always"]));
+    assert!(!coloured(&["ctl", "send", "chat", "Hello", "--color", "never"]));
+}
+
+#[test]
+fn shells_and_man_get_their_files() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = home.run(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        assert!(out(&output).contains("dev-server"), "{shell}");
+    }
+    let page = home.run(&["man"]);
+    assert_eq!(code(&page), 0);
+    assert!(out(&page).contains(".TH holdline 1"), "{}", out(&page));
+}
+
+#[test]
+fn dialects_are_listed_shown_and_checked_without_a_daemon() {
+    let home = Home::new();
+    let listed: Value =
+        serde_json::from_slice(&home.run(&["dialect", "list", "--json"]).stdout).expect("JSON");
+    assert_eq!(listed["dialects"][0]["name"], "json");
+    assert_eq!(code(&home.run(&["dialect", "show", "klingon"])), 8);
+    let file = home.folder.path().join("mine.toml");
+    let file = file.to_str().expect("text");
+    assert_eq!(code(&home.run(&["dialect", "check", file])), 8);
+    std::fs::write(file, home.run(&["dialect", "show", "json"]).stdout).expect("it can be written");
+    assert_eq!(code(&home.run(&["dialect", "check", file])), 0);
+    std::fs::write(file, "nonsense = true\n").expect("it can be written");
+    let output = home.run(&["dialect", "check", file]);
+    assert_eq!(code(&output), 1);
+    assert!(out(&output).contains("nonsense"), "{}", out(&output));
+}
