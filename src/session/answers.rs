@@ -60,7 +60,6 @@ impl Delivery {
         let trusted = link.trusts_pongs(turn.settings.sign_in);
         while let Some(first) = self.wire.unread.first_entry().filter(|first| *first.key() <= covers) {
             let place = first.remove();
-            self.confirmed(turn);
             let Some(entry) = self.rows.get_mut(&place) else { continue };
             let Stage::Wire(flight) = &mut entry.stage else { continue };
             let by = flight.by;
@@ -318,6 +317,9 @@ impl Delivery {
         reply: Option<Arc<str>>,
     ) {
         let Some(entry) = self.forget(place) else { return };
+        if matches!(state, MessageState::Accepted | MessageState::Received) {
+            self.confirmed(turn);
+        }
         let late = Late::of(&entry.row, state, entry.tries);
         self.wire.unname(place, &entry.references, &entry.counters, late.as_ref());
         let lane = &entry.row.lane;

@@ -200,7 +200,9 @@ impl Delivery {
                 continue;
             };
             let load = self.wire.window;
-            if load.messages >= window
+            // With caution, what is read and may yet be answered counts too: it is not confirmed.
+            let aside = if self.suspicion.cautious() { self.wire.aside.messages } else { 0 };
+            if load.messages + aside >= window
                 || load.messages > 0 && load.bytes + entry.bytes > turn.settings.outbox.window_bytes
             {
                 self.window_full = true;
@@ -710,9 +712,7 @@ impl Delivery {
     /// A message that was alone on the wire at a death may be its cause.
     fn find_poison(&mut self, turn: &mut Turn<'_>, failure: &Failure) {
         let cautious = self.suspicion.cautious();
-        let flying = self.rows.iter().filter(
-            |(_, entry)| matches!(&entry.stage, Stage::Wire(flight) if flight.shown != MessageState::Received),
-        );
+        let flying = self.rows.iter().filter(|(_, entry)| matches!(entry.stage, Stage::Wire(_)));
         let suspects: Vec<Place> = flying.map(|(place, _)| *place).collect();
         if !self.suspicion.died(suspects.len(), failure) {
             return;

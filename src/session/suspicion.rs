@@ -2,7 +2,9 @@
 //!
 //! A connection that died with messages unconfirmed and none confirmed makes the next one
 //! cautious: one message at a time until something is confirmed. A message alone on the wire at
-//! a death gets a strike; [`STRIKES`] of them set it aside.
+//! a death gets a strike; [`STRIKES`] of them set it aside. What counts as confirmation is a
+//! message that is finished, or answered: one that was only read may be the culprit, and while it
+//! waits to be finished it must not clear the way for one that kills the connection each time.
 
 use crate::model::{Failure, ReasonKind, Verdict};
 
