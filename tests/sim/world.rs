@@ -112,6 +112,8 @@ pub struct World {
     latest_arrival: HashMap<Arc<str>, Place>,
     paused: bool,
     healed: bool,
+    /// Looked at in the end: everything has its end.
+    quiet: bool,
     held_back: Option<(u64, Frame)>,
     second: (u64, u64),
     same_instant: (u64, u32),
@@ -145,6 +147,7 @@ impl World {
             latest_arrival: HashMap::new(),
             paused: false,
             healed: false,
+            quiet: false,
             held_back: None,
             second: (0, 0),
             same_instant: (0, 0),
@@ -167,17 +170,11 @@ impl World {
             if self.now >= end && !self.healed {
                 self.heal();
             }
-            if self.healed && self.now >= end + nanos(Duration::from_secs(120)) && self.is_quiet() {
+            if self.quiet && self.now >= end + nanos(Duration::from_secs(120)) {
                 break;
             }
             if self.now >= deadline {
                 let open = self.unfinished();
-                if setting_debug() {
-                    for (n, _) in &open {
-                        eprintln!("{:?} {:?}", self.sent[n], self.row(*n));
-                    }
-                    eprintln!("{:#?}", self.session.as_ref().unwrap());
-                }
                 self.fail(format!("not everything came to an end: {open:?}"));
                 break;
             }
@@ -189,7 +186,7 @@ impl World {
         let minutes = self.now / 60_000_000_000;
         match self.broken.or(self.store.broken) {
             Some(broken) => Err(format!("after {minutes} min: {broken}")),
-            None => { if setting_debug() { eprintln!("{:?} {minutes} {:?} {:?}", self.stats, self.settings.outbox, self.server.manners); } Ok(self.stats) }
+            None => Ok(self.stats),
         }
     }
 
@@ -611,7 +608,16 @@ impl World {
         }
         self.numbers.insert(id.as_str().to_owned(), number);
         let receipt = self.bug == Some(Bug::ReceiptBeforeCommit);
-        let sent = Sent { lane: Arc::clone(&lane), place: None, confirm, resend, expires, receipt, kind, crashes: self.stats.crashes };
+        let sent = Sent {
+            lane: Arc::clone(&lane),
+            place: None,
+            confirm,
+            resend,
+            expires,
+            receipt,
+            kind,
+            crashes: self.stats.crashes,
+        };
         self.sent.insert(number, sent);
         let told = if self.bug == Some(Bug::NoTtl) { None } else { expires };
         let body = format!("{{\"n\":{number}}}");
@@ -642,6 +648,7 @@ impl World {
 
     fn sweep(&mut self) {
         self.after(Duration::from_secs(30), Event::Sweep);
+        self.quiet = self.healed && self.is_quiet();
         if let Some(session) = &self.session {
             let skip: BTreeSet<Place> = session.wire_places().into_iter().collect();
             let now = self.moment().steady;
@@ -932,8 +939,4 @@ impl Stats {
             crashes: self.crashes + other.crashes,
         }
     }
-}
-
-fn setting_debug() -> bool {
-    std::env::var("SIMDEBUG").is_ok()
 }
