@@ -10,8 +10,6 @@ use std::path::PathBuf;
 
 use tokio::sync::watch::Receiver;
 
-pub use file::{UnsafeFile, check_file_modes};
-
 use self::watch::Watch;
 use crate::model::{CredentialFault, Secret};
 

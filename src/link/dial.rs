@@ -161,7 +161,15 @@ impl Dialer {
             Failure::HandshakeTimeout { after }
         })
         .await?;
-        Ok(pump::start(stream, upgraded, settings.max_message, carried.quoter, self.clock).await)
+        Ok(pump::start(
+            stream,
+            upgraded,
+            settings.max_message,
+            carried.quoter,
+            pump::Patience::default(),
+            self.clock,
+        )
+        .await)
     }
 
     /// A name of this machine may turn out to be another one's.

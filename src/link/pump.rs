@@ -39,10 +39,6 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const WRITE_MAX: usize = 64 * 1024 * 1024;
 /// Events that may wait behind a full channel.
 const WAITING: usize = 16;
-/// Time without any progress of a write after which the server counts as gone.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the other side's close frame is waited for after ours.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// How long a last close frame may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes still taken in while a last close frame leaves.
@@ -54,6 +50,21 @@ const CONTROL_WINDOW: Duration = Duration::from_secs(1);
 /// Least time between two [`LinkEvent::Heard`].
 const HEARD_EVERY: Duration = Duration::from_secs(1);
 
+/// How long the pump is patient.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Time without any progress of a write after which the server counts as gone.
+    write: Duration,
+    /// How long the other side's close frame is waited for after ours.
+    close: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { write: Duration::from_secs(30), close: Duration::from_secs(2) }
+    }
+}
+
 type Socket = WebSocketStream<ServerStream>;
 
 /// Takes an upgraded stream and starts its pump.
@@ -62,6 +73,7 @@ pub(super) async fn start(
     upgraded: Upgraded,
     max_message: usize,
     quoter: Quoter,
+    patience: Patience,
     clock: Clock,
 ) -> Connection {
     let config = WebSocketConfig::default()
@@ -84,6 +96,7 @@ pub(super) async fn start(
         control: Budget { since: clock.instant(), left: CONTROL_BUDGET },
         heard_at: None,
         quoter,
+        patience,
         clock,
     };
     tokio::spawn(pump.run(given));
@@ -106,6 +119,7 @@ struct Pump {
     /// Bytes of the wire that were looked at as a sign of life.
     counted: u64,
     quoter: Quoter,
+    patience: Patience,
     clock: Clock,
 }
 
@@ -214,7 +228,7 @@ impl Pump {
             LinkCommand::Close { code, failure } => {
                 self.outbound.push(close_frame(code), None);
                 self.outbound.seal();
-                self.end_within(CLOSE_WAIT, failure);
+                self.end_within(self.patience.close, failure);
             }
         }
     }
@@ -247,7 +261,7 @@ impl Pump {
                 // Why may be waiting to be read: a server that closes says so first.
                 self.outbound.give_up();
                 let (failure, _) = verdict::of(error);
-                self.end_within(CLOSE_WAIT, failure);
+                self.end_within(self.patience.close, failure);
             }
         }
         match turn.read {
@@ -353,7 +367,7 @@ impl Pump {
 
     /// When something must have happened.
     fn due(&self) -> Option<Instant> {
-        let stalled = self.outbound.last_progress().map(|at| at + WRITE_DEADLINE);
+        let stalled = self.outbound.last_progress().map(|at| at + self.patience.write);
         let ending = self.ending.as_ref().map(|(at, _)| *at);
         stalled.into_iter().chain(ending).min()
     }
@@ -365,8 +379,8 @@ impl Pump {
         }
         let bytes = self.socket.get_ref().bytes_written();
         self.outbound.note_progress(now, bytes);
-        let stalled = self.outbound.last_progress().is_some_and(|at| now.since(at) >= WRITE_DEADLINE);
-        stalled.then_some(Failure::WriteStalled { after: WRITE_DEADLINE })
+        let stalled = self.outbound.last_progress().is_some_and(|at| now.since(at) >= self.patience.write);
+        stalled.then_some(Failure::WriteStalled { after: self.patience.write })
     }
 }
 
@@ -415,3 +429,6 @@ async fn alarm(clock: Clock, due: Option<Instant>) {
         sleep_until(clock.deadline(at)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

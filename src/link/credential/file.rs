@@ -2,22 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::CREDENTIAL_MAX;
 use crate::model::{CredentialFault, Secret};
-
-/// A file or its folder is not safe for a credential.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{path} {what}", path = path.display())]
-pub struct UnsafeFile {
-    /// Which.
-    pub path: PathBuf,
-    /// What is wrong, as the rest of a sentence.
-    pub what: String,
-    /// What to do.
-    pub hint: String,
-}
 
 /// Who vouches for the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +14,6 @@ pub(super) enum Trust {
     OwnerOnly,
     /// The service manager made it.
     ServiceManager,
-}
-
-/// Checks owner, mode and type of a credential's file before anything else is done. A file that
-/// is not there yet is fine.
-///
-/// # Errors
-/// When others can read it, replace it or own it, or when it is no file.
-pub fn check_file_modes(path: &Path) -> Result<(), UnsafeFile> {
-    match open(path) {
-        Ok(file) => check(path, &file),
-        // That it cannot be read is told when it is read.
-        Err(_) => Ok(()),
-    }
 }
 
 pub(super) fn read(path: &Path, trust: Trust) -> Result<Secret, CredentialFault> {
@@ -51,8 +26,9 @@ pub(super) fn read(path: &Path, trust: Trust) -> Result<Secret, CredentialFault>
         hint: "write the credential into it, with mode 0600; it is picked up at once".into(),
     };
     let file = open(path).map_err(fault)?;
+    check_type(path, &file)?;
     if trust == Trust::OwnerOnly {
-        check(path, &file).map_err(|found| CredentialFault { text: found.to_string(), hint: found.hint })?;
+        check_modes(path, &file)?;
     }
     let mut text = String::new();
     let limit = CREDENTIAL_MAX as u64 + 1;
@@ -84,27 +60,36 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Looks at the open file, not at the name, which could be another one's by now.
+fn unsafe_file(path: &Path, what: &str, hint: String) -> Result<(), CredentialFault> {
+    Err(CredentialFault { text: format!("the token file {} {what}", path.display()), hint })
+}
+
+fn check_type(path: &Path, file: &File) -> Result<(), CredentialFault> {
+    match file.metadata() {
+        Ok(found) if !found.is_file() => {
+            unsafe_file(path, "is no regular file", "auth.token_file takes a plain file".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Nobody but us may read the file, nor put another in its place. Root, who can do everything
+/// anyway, may own it. Looks at the open file, not at the name, which could be another one's by now.
 #[cfg(unix)]
-fn check(path: &Path, file: &File) -> Result<(), UnsafeFile> {
+fn check_modes(path: &Path, file: &File) -> Result<(), CredentialFault> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let unsafe_because =
-        |path: &Path, what: String, hint: String| Err(UnsafeFile { path: path.to_owned(), what, hint });
-    let Ok(found) = file.metadata() else { return Ok(()) };
-    if !found.is_file() {
-        let hint = "auth.token_file takes a plain file".into();
-        return unsafe_because(path, "is no regular file".into(), hint);
-    }
     let me = rustix::process::geteuid().as_raw();
-    if found.uid() != me {
-        let hint = format!("make it yours: chown {me} {}", path.display());
-        return unsafe_because(path, format!("belongs to uid {}, not to you", found.uid()), hint);
+    let foreign = |uid: u32| uid != me && uid != 0;
+    let Ok(found) = file.metadata() else { return Ok(()) };
+    if foreign(found.uid()) {
+        let what = format!("belongs to another user (uid {})", found.uid());
+        return unsafe_file(path, &what, format!("make it yours: chown {me} {}", path.display()));
     }
     let mode = found.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        let hint = format!("chmod 600 {}", path.display());
-        return unsafe_because(path, format!("can be used by others (mode {mode:04o})"), hint);
+        let what = format!("can be used by other users (mode {mode:04o})");
+        return unsafe_file(path, &what, format!("chmod 600 {}", path.display()));
     }
     // Behind a link, the folder that counts is the one the file itself lies in.
     let real = path.canonicalize();
@@ -112,21 +97,16 @@ fn check(path: &Path, file: &File) -> Result<(), UnsafeFile> {
     let Ok(found) = folder.metadata() else { return Ok(()) };
     let mode = found.mode() & 0o7777;
     let sticky = mode & 0o1000 != 0;
-    if mode & 0o002 != 0 && !sticky {
-        let hint = format!("chmod o-w {}", folder.display());
-        return unsafe_because(folder, format!("can be written by everybody (mode {mode:04o})"), hint);
+    if foreign(found.uid()) || (mode & 0o022 != 0 && !sticky) {
+        let folder = folder.display();
+        let what = format!("lies in {folder}, which other users can write (mode {mode:04o})");
+        return unsafe_file(path, &what, format!("chmod go-w {folder}, or put the file elsewhere"));
     }
     Ok(())
 }
 
+/// Elsewhere the folders of the user's profile are private by themselves.
 #[cfg(not(unix))]
-fn check(path: &Path, file: &File) -> Result<(), UnsafeFile> {
-    match file.metadata() {
-        Ok(found) if !found.is_file() => Err(UnsafeFile {
-            path: path.to_owned(),
-            what: "is no regular file".into(),
-            hint: "auth.token_file takes a plain file".into(),
-        }),
-        _ => Ok(()),
-    }
+fn check_modes(_: &Path, _: &File) -> Result<(), CredentialFault> {
+    Ok(())
 }
