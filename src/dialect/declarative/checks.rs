@@ -68,8 +68,7 @@ fn needs_token(spec: &Spec) -> bool {
         template.each_hole(&mut look);
     }
     spec.connect.subprotocols.iter().for_each(|template| template.each_hole(&mut look));
-    for step in spec.steps().filter(|step| !step.only_if.as_ref().is_some_and(|only_if| tests_token(only_if)))
-    {
+    for step in spec.steps().filter(|step| !step.only_if.as_ref().is_some_and(tests_token)) {
         step.send.iter().for_each(|send| send.each_hole(&mut look));
     }
     spec.out.iter().for_each(|out| out.frame.each_hole(&mut look));
@@ -262,7 +261,7 @@ fn late_captures(spec: &Spec, notes: &mut Notes<'_>) {
         let heard =
             step.wait.is_some() || earlier.iter().any(|step| step.wait.is_some() || step.ok.is_some());
         for name in names {
-            if !early(name) && !in_steps(earlier, name) && !(heard && by_rule(name)) {
+            if !(early(name) || in_steps(earlier, name) || (heard && by_rule(name))) {
                 warn(step.at, name);
             }
         }

@@ -1,7 +1,8 @@
 //! How messages stand in frames, where it is not simply one JSON value.
 
+use super::scalars::write_string;
 use super::spec::Codec;
-use super::tape::{Tape, write_string};
+use super::tape::Tape;
 use crate::model::Frame;
 
 /// Whether a text that came as a binary frame can be read by this codec.

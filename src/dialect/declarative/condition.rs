@@ -1,7 +1,7 @@
 //! Conditions: what a frame, a raw text, a close or a refusal must be like.
 
 use super::hole::{Hole, Scope};
-use super::tape::plain_number;
+use super::scalars::plain_number;
 use super::template::Template;
 use super::value::Value;
 use crate::model::json::Pointer;
@@ -185,7 +185,7 @@ impl Op {
             }
             Self::Exists(wanted) => Some(*wanted),
             Self::Prefix(Template::Fixed(json)) => {
-                let prefix = super::tape::unescape(json)?;
+                let prefix = super::scalars::unescape(json)?;
                 Some(matches!(value, Fixed::Text(text) if text.starts_with(&prefix)))
             }
             Self::Min(min) => Some(value.number().is_some_and(|number| number >= *min)),

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::condition::{Condition, Fixed, Op, Place, Subject, Test};
+use super::scalars::plain_number;
 use super::spec::Rule;
-use super::tape::{Doc, plain_number};
+use super::tape::Doc;
 use crate::model::json::Pointer;
 
 /// Rules by the value of the discriminator.

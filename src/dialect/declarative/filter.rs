@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::hole::{Hole, Scope};
-use super::tape::{Doc, Tape, write_string};
+use super::scalars::write_string;
+use super::tape::{Doc, Tape};
 use super::value::Value;
 use crate::model::Timestamp;
 
@@ -71,10 +72,12 @@ impl Filter {
 
     /// Applies the filter.
     pub(crate) fn apply<'a>(&'a self, value: Option<Value<'a>>, scope: &Scope<'a>) -> Option<Value<'a>> {
-        match self {
-            Self::Default(other) => value.filter(|value| !value.is_null()).or_else(|| other.value(scope)),
-            Self::Then(other) => value.filter(|value| !value.is_null()).and_then(|_| other.value(scope)),
-            _ => self.change(value?),
+        if let Self::Default(other) = self {
+            value.filter(|value| !value.is_null()).or_else(|| other.value(scope))
+        } else if let Self::Then(other) = self {
+            value.filter(|value| !value.is_null()).and_then(|_| other.value(scope))
+        } else {
+            self.change(value?)
         }
     }
 

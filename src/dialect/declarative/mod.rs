@@ -10,12 +10,12 @@ mod compile;
 mod condition;
 mod filing;
 mod filter;
-mod fit;
 mod hole;
 mod outbound;
 mod reader;
 mod replay;
 mod roles;
+mod scalars;
 mod spec;
 mod steps;
 mod talk;
@@ -23,7 +23,6 @@ mod tape;
 mod template;
 #[cfg(test)]
 mod tests;
-mod transcript;
 mod value;
 mod written;
 
@@ -164,10 +163,8 @@ impl Dialect for Declared {
         })?;
         let after =
             rule.own.retry_after.as_ref().and_then(|source| filter::duration_of(&source.value(&scope)?));
-        match rule.role {
-            Role::Verdict(sentence) => Some(verdict(sentence, after)),
-            _ => None,
-        }
+        // A rule for refusals is a verdict: the file was checked.
+        if let Role::Verdict(sentence) = rule.role { Some(verdict(sentence, after)) } else { None }
     }
 
     fn converse(&self, given: Given, seed: u64) -> Box<dyn Conversation> {

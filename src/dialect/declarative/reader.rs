@@ -1,4 +1,8 @@
 //! Reading TOML with the place of every key at hand, so that a problem names line and rule.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "TOML has seven kinds of value and gets no more; a key takes one or two of them"
+)]
 
 use std::ops::Range;
 
@@ -205,7 +209,7 @@ pub(crate) fn scalar_json(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => {
             let mut json = String::new();
-            super::tape::write_string(text, &mut json);
+            super::scalars::write_string(text, &mut json);
             Some(json)
         }
         DeValue::Integer(integer) => {
@@ -230,7 +234,7 @@ pub(crate) fn plain_json(item: &Item<'_>, notes: &mut Notes<'_>) -> Option<Strin
                 if json.len() > 1 {
                     json.push(',');
                 }
-                super::tape::write_string(key, &mut json);
+                super::scalars::write_string(key, &mut json);
                 json.push(':');
                 json.push_str(&plain_json(item, notes)?);
             }

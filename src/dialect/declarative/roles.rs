@@ -91,6 +91,14 @@ pub(crate) fn clean(text: &str) -> String {
     plain
 }
 
+/// The message's own text.
+fn whole_text(around: Around<'_>) -> String {
+    around.message.map_or_else(String::new, |said| match said {
+        Said::Doc(doc) => doc.json().to_owned(),
+        Said::Raw(text) => text.to_owned(),
+    })
+}
+
 fn present(source: Option<&Template>, scope: &Scope<'_>) -> Option<String> {
     let value = source?.value(scope).filter(|value| !value.is_null())?;
     Some(value.into_text().into_owned())
@@ -105,18 +113,23 @@ impl Talk {
             self.reply(reply, rule, findings);
             return;
         };
-        let Some(Said::Doc(frame)) = around.message else {
-            return;
+        let items = match around.message {
+            Some(Said::Doc(frame)) => frame.find(pointer).filter(|items| items.json().starts_with('[')),
+            Some(Said::Raw(_)) | None => None,
         };
-        let items = frame.find(pointer);
-        let count = items.map_or(0, |items| items.items().take(MAX_FRAME_ITEMS + 1).count());
-        let names_item = rule.reply.as_ref().is_some_and(|reply| reply.names(&Base::In));
         let lone = Around { message: None, outer: around.message, item: around.item };
-        if count > MAX_FRAME_ITEMS {
+        let Some(items) = items else {
+            self.unrecognised(at, &rule.effects, around, findings);
+            let reply = self.worded(at, rule, lone);
+            return self.reply(reply, rule, findings);
+        };
+        let count = items.items().take(MAX_FRAME_ITEMS + 1).count();
+        let names_item = rule.reply.as_ref().is_some_and(|reply| reply.names(&Base::In));
+        if findings.unit.rows.len() + count > MAX_FRAME_ITEMS {
             let detail = format!("more than {MAX_FRAME_ITEMS} items in one frame");
-            self.bad(findings, "too_many_items", detail, Frame::Text(frame.json().to_owned()));
+            self.bad(findings, "too_many_items", detail, Frame::Text(whole_text(around)));
         } else {
-            for item in items.into_iter().flat_map(Doc::items) {
+            for item in items.items() {
                 let around = Around { message: Some(Said::Doc(item)), ..lone };
                 self.take_along(at, &rule.effects, around, false, findings);
                 if names_item {
@@ -380,10 +393,7 @@ impl Talk {
             (None, None) => Payload::Json("null".into()),
         };
         let Some(kind) = present(own.kind.as_ref(), &scope) else {
-            let whole = around.message.map_or_else(|| "null".into(), |said| body(said.value()));
-            self.note(|| Came { to: "unrecognised", data: Some(Arc::clone(&whole)), ..Came::default() });
-            findings.event(stream, None, "unrecognised".to_owned(), Payload::Json(whole));
-            return;
+            return self.unrecognised(at, &rule.effects, around, findings);
         };
         let id = present(own.id.as_ref(), &scope);
         let number = present(own.seq.as_ref(), &scope).and_then(|text| text.parse::<i128>().ok());
@@ -407,6 +417,18 @@ impl Talk {
             findings.acts.push(Act::Accepted { about: About::One(reference), data });
         }
         findings.event(stream, id, kind, payload);
+    }
+
+    /// A rule took the message for an event, and it lacks what makes one.
+    fn unrecognised(&mut self, at: Moment, effects: &Effects, around: Around<'_>, findings: &mut Findings) {
+        let stream = self.stream(effects.stream.as_ref(), &self.scope(at, around));
+        let payload = match around.message {
+            Some(Said::Raw(text)) => Payload::Text(text.into()),
+            Some(said) => Payload::Json(body(said.value())),
+            None => Payload::Json("null".into()),
+        };
+        self.note(|| Came { to: "unrecognised", data: shown(&payload), ..Came::default() });
+        findings.event(stream, None, "unrecognised".to_owned(), payload);
     }
 
     /// A running number: a jump is a gap; a step back is a new count, or what came before.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::filter::Filter;
 use super::hole::{Base, Hole, Scope};
-use super::tape::write_string;
+use super::scalars::write_string;
 use super::value::Value;
 
 /// A value made of constants and holes.
@@ -285,16 +285,16 @@ pub(crate) fn table(parts: Vec<(String, Template)>, spread: Option<(usize, Hole)
         let mut head = String::new();
         write_string(&name, &mut head);
         head.push(':');
-        match value {
-            Template::Fixed(json) => match members.last_mut() {
-                Some(Member::Fixed(text)) => {
-                    text.push(',');
-                    text.push_str(&head);
-                    text.push_str(&json);
-                }
-                _ => members.push(Member::Fixed(head + &json)),
-            },
-            value => members.push(Member::Value { head, value }),
+        let Template::Fixed(json) = &value else {
+            members.push(Member::Value { head, value });
+            continue;
+        };
+        if let Some(Member::Fixed(text)) = members.last_mut() {
+            text.push(',');
+            text.push_str(&head);
+            text.push_str(json);
+        } else {
+            members.push(Member::Fixed(head + json));
         }
     }
     if let Some((_, hole)) = spread {

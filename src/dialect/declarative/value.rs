@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::tape::{Doc, Tape, unescape, write_string};
+use super::scalars::{unescape, write_string};
+use super::tape::{Doc, Tape};
 use crate::model::json::Pointer;
 
 /// A value, borrowed for as long as possible.

@@ -1,96 +1,15 @@
-//! What whole dialects do, construct by construct.
+//! The dialects that come with the program.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dialect::{About, Act, Conversation, Dialect, Given, Options, Outgoing, builtin, load};
-use crate::model::{
-    Confirm, ErrorKind, Frame, Instant, MessageId, Moment, NewRow, Payload, Secret, Timestamp,
-};
-
-fn built_in(name: &str) -> Arc<dyn Dialect> {
-    load(name, Path::new("."), &serde_json::Map::new(), &Options::default()).expect("a sound dialect")
-}
-
-fn at(seconds: u64) -> Moment {
-    let millis = i64::try_from(seconds).unwrap() * 1000;
-    Moment {
-        instant: Instant::from_nanos(seconds * 1_000_000_000),
-        steady: Timestamp::from_millis(millis),
-        wall: Timestamp::from_millis(1_700_000_000_000 + millis),
-    }
-}
-
-/// A conversation under test: what goes in, and what came of it.
-struct Bench {
-    talk: Box<dyn Conversation>,
-    now: u64,
-}
-
-impl Bench {
-    fn new(dialect: &Arc<dyn Dialect>, given: Given) -> (Self, Vec<Act>) {
-        let mut bench = Self { talk: dialect.converse(given, 7), now: 0 };
-        let mut acts = Vec::new();
-        bench.talk.begin(at(0), &mut acts);
-        (bench, acts)
-    }
-
-    fn frame(&mut self, text: &str) -> Vec<Act> {
-        let mut acts = Vec::new();
-        self.talk.frame(at(self.now), Frame::Text(text.to_owned()), &mut acts);
-        acts
-    }
-
-    fn send(&mut self, kind: &str, data: &str) -> String {
-        let payload = Payload::Json(data.into());
-        let id = MessageId::new("m1").unwrap();
-        let encoded = self.talk.encode(at(self.now), Outgoing { id: &id, kind, payload: &payload }).unwrap();
-        match encoded.frame {
-            Frame::Text(text) => text,
-            Frame::Binary(_) => panic!("text was meant"),
-        }
-    }
-}
-
-fn sent(acts: &[Act]) -> Vec<&str> {
-    acts.iter()
-        .filter_map(|act| match act {
-            Act::Send(Frame::Text(text)) => Some(text.as_str()),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Events as `type|id|data`, other rows by their word.
-fn rows(acts: &[Act]) -> Vec<String> {
-    let mut rows = Vec::new();
-    for act in acts {
-        let Act::Store { unit, .. } = act else {
-            continue;
-        };
-        for row in &unit.rows {
-            rows.push(match row {
-                NewRow::Event { id, kind, payload, .. } => {
-                    let id = id.as_deref().unwrap_or("-");
-                    match payload {
-                        Payload::Json(json) => format!("{kind}|{id}|{json}"),
-                        Payload::Text(text) => format!("{kind}|{id}|text:{text}"),
-                        Payload::Binary(bytes) => format!("{kind}|{id}|bytes:{bytes:?}"),
-                    }
-                }
-                NewRow::Gap { detail, .. } => format!("gap|{detail}"),
-                NewRow::Bad { reason, .. } => format!("bad|{reason}"),
-            });
-        }
-    }
-    rows
-}
+use super::{Bench, at, built_in, rows, sent};
+use crate::dialect::{About, Act, Given, Outgoing, builtin};
+use crate::model::{Confirm, ErrorKind, Frame, MessageId, NewRow, Payload, Secret};
 
 #[test]
 fn the_built_in_dialects_have_nothing_wrong_with_them() {
     for dialect in builtin::list() {
-        assert_eq!(super::check(dialect.text, dialect.name), [], "{}", dialect.name);
+        assert_eq!(crate::dialect::declarative::check(dialect.text, dialect.name), [], "{}", dialect.name);
         assert!(!dialect.about().is_empty());
         assert_eq!(built_in(dialect.name).traits().about, dialect.about());
     }
@@ -236,8 +155,7 @@ fn text_looks_into_nothing() {
 fn a_step_without_an_answer_ends_the_session_in_time() {
     let given = Given { token: Some(Secret::new("T")), ..Given::default() };
     let (mut bench, _) = Bench::new(&built_in("json"), given);
-    let mut acts = Vec::new();
-    bench.talk.handle_timeout(at(10), &mut acts);
+    let acts = bench.time_up(10);
     let wanted = crate::model::Failure::StartTimeout {
         step: "start[1]".into(),
         after: Duration::from_secs(10),

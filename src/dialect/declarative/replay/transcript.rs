@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::filter::parse_duration;
+use super::super::filter::parse_duration;
 use crate::dialect::problem::Problem;
 use crate::model::json::compact;
 use crate::model::{Frame, Payload};

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::filter::Filter;
-use super::hole::{Base, Drawn, Hole, Scope};
-use super::tape::{Doc, Tape, write_string};
-use super::template::{Member, Part, Table, Template};
-use super::value::Value;
+use super::super::filter::Filter;
+use super::super::hole::{Base, Drawn, Hole, Scope};
+use super::super::scalars::write_string;
+use super::super::tape::{Doc, Tape};
+use super::super::template::{Member, Part, Table, Template};
+use super::super::value::Value;
 
 /// Values read off a recorded frame.
 #[derive(Debug, Default, Clone)]
@@ -23,7 +24,16 @@ impl Bound {
             Base::Now => Some(&mut self.drawn.now),
             Base::Id => Some(&mut self.drawn.id),
             Base::Token => Some(&mut self.drawn.token),
-            _ => None,
+            Base::In
+            | Base::Outer
+            | Base::Item
+            | Base::Type
+            | Base::Data
+            | Base::Text
+            | Base::Binary
+            | Base::Cursor
+            | Base::Null
+            | Base::Name(_) => None,
         }
     }
 
@@ -62,7 +72,15 @@ impl<'a> Fitting<'_, 'a> {
             Base::Id => self.scope.sending.is_some(),
             Base::Token => self.scope.token.is_some(),
             Base::Cursor => self.lenient && self.scope.cursor.is_some(),
-            _ => false,
+            Base::In
+            | Base::Outer
+            | Base::Item
+            | Base::Type
+            | Base::Data
+            | Base::Text
+            | Base::Binary
+            | Base::Null
+            | Base::Name(_) => false,
         }
     }
 

@@ -1,4 +1,11 @@
 //! From the text of a dialect file to a [`Spec`], with everything that is wrong on the way.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "TOML has seven kinds of value and gets no more; a key takes one or two of them"
+)]
+
+mod rules;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +13,18 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use super::super::problem::nearest;
-use super::condition::{Condition, Subject};
+use super::condition::{Condition, Place};
 use super::filing::Filing;
 use super::filter::parse_duration;
 use super::hole::Base;
 use super::reader::{Item, Keys, Notes, plain_json};
 use super::spec::{
-    Codec, ConnectSpec, Effects, HeartbeatSpec, Length, MAX_FILE, MAX_NAMES, MAX_OUT, MAX_RULES, MAX_STEPS,
-    Out, Own, Role, Rule, Sentence, Spec, Step, Vars,
+    Codec, ConnectSpec, Effects, HeartbeatSpec, Length, MAX_FILE, MAX_NAMES, MAX_OUT, MAX_STEPS, Out, Spec,
+    Vars,
 };
 use super::template::Template;
 use super::written::{Site, Written};
+use crate::dialect::problem::nearest;
 use crate::model::{Confirm, TypeGlob};
 
 /// How long a step waits for its answer.
@@ -131,13 +138,9 @@ impl Written<'_> {
         spec.reserved =
             keys.texts("reserved", false, &mut self.notes).into_iter().map(|(name, _)| name.into()).collect();
         if let Some(item) = keys.take("window") {
-            match item.get_ref() {
-                DeValue::Integer(number) => {
-                    spec.window = usize::from_str_radix(number.as_str(), number.radix())
-                        .ok()
-                        .filter(|window| *window > 0);
-                }
-                _ => {}
+            if let DeValue::Integer(number) = item.get_ref() {
+                let window = usize::from_str_radix(number.as_str(), number.radix()).ok();
+                spec.window = window.filter(|window| *window > 0);
             }
             if spec.window.is_none() {
                 self.notes.wrong(item, "window", "a number from 1");
@@ -236,19 +239,19 @@ impl Written<'_> {
 
     /// `capture`, `keep`, `forget`, `cursor`.
     fn effects(&mut self, keys: &mut Keys<'_, '_>, site: Site) -> Effects {
-        let mut effects = Effects::default();
-        effects.capture = self.captures(keys, "capture", site);
-        effects.keep = self.captures(keys, "keep", site);
+        let capture = self.captures(keys, "capture", site);
+        let keep = self.captures(keys, "keep", site);
+        let mut forget = Vec::new();
         for (name, at) in keys.texts("forget", false, &mut self.notes) {
             if self.names.contains_key(name) {
-                effects.forget.push(name.into());
+                forget.push(name.into());
             } else {
                 let known: Vec<String> = self.names.keys().cloned().collect();
                 self.no_such("name", name, at, &known.iter().map(String::as_str).collect::<Vec<_>>());
             }
         }
-        effects.cursor = keys.take("cursor").and_then(|item| self.source(item, site));
-        effects
+        let cursor = keys.take("cursor").and_then(|item| self.source(item, site));
+        Effects { capture, keep, forget, cursor, stream: None }
     }
 
     fn captures(&mut self, keys: &mut Keys<'_, '_>, key: &str, site: Site) -> Vec<(Arc<str>, Template)> {
@@ -262,233 +265,6 @@ impl Written<'_> {
             .rest()
             .filter_map(|(name, at, item)| Some((self.own_name(name, at)?, self.source(item, site)?)))
             .collect()
-    }
-
-    fn rules(&mut self, keys: &mut Keys<'_, '_>, codec: Codec) -> Vec<Rule> {
-        let tables = keys.tables("in", &mut self.notes);
-        if tables.len() > MAX_RULES {
-            self.notes.error(
-                "limit",
-                tables[MAX_RULES].1,
-                format!("a dialect has at most {MAX_RULES} rules"),
-                "",
-            );
-        }
-        let mut rules = Vec::new();
-        for (index, (table, at)) in tables.into_iter().take(MAX_RULES).enumerate() {
-            self.notes.rule = Some(format!("in[{}]", index + 1));
-            rules.extend(self.rule(Keys::new(table, at), codec));
-        }
-        self.notes.rule = None;
-        rules
-    }
-
-    fn rule(&mut self, mut keys: Keys<'_, '_>, codec: Codec) -> Option<Rule> {
-        let at = keys.at;
-        keys.take("note");
-        let Some((name, name_at)) = keys.text("as", &mut self.notes) else {
-            self.notes.error("bad_value", at, "a rule says what the frame is: `as` is missing", "");
-            return None;
-        };
-        let Some(role) = Role::parse(name) else {
-            self.no_such("role", name, name_at, &Role::NAMES);
-            return None;
-        };
-        let when = match keys.take("when") {
-            Some(item) => Some(self.condition(item, "when", Site::Rule)?),
-            None => None,
-        };
-        let own_keys = role.own_keys();
-        let each = if own_keys.contains(&"each") {
-            keys.take("each").and_then(|item| self.lone_pointer(item, "each"))
-        } else {
-            None
-        };
-        let site = Site::RuleSource { each: each.is_some() };
-        let mut effects = self.effects(&mut keys, site);
-        effects.stream = keys.take("stream").and_then(|item| self.source(item, site));
-        let reply =
-            keys.take("reply").and_then(|item| self.template(item, Site::Reply { each: each.is_some() }));
-        let mut own = |key: &str| {
-            if own_keys.contains(&key) {
-                keys.take(key).and_then(|item| self.source(item, site))
-            } else {
-                None
-            }
-        };
-        let own = Own {
-            kind: own("type"),
-            data: own("data"),
-            id: own("id"),
-            seq: own("seq"),
-            reply_to: own("reply_to"),
-            up_to: own("up_to"),
-            code: own("code"),
-            message: own("message"),
-            retry_after: own("retry_after"),
-            each,
-        };
-        if role == Role::Event && own.kind.is_none() {
-            self.notes.error("bad_value", at, "an event needs a `type`", "a pointer, or a fixed word");
-        }
-        let rule = Rule { when, role, effects, reply, own, at };
-        self.leftover(&mut keys, role);
-        let known: Vec<&str> = ["note", "as", "when", "stream", "reply"]
-            .into_iter()
-            .chain(EFFECT_KEYS)
-            .chain(own_keys.iter().copied())
-            .collect();
-        keys.finish(&known, &mut self.notes);
-        self.speaks(&rule, codec);
-        Some(rule)
-    }
-
-    /// Keys that belong to other roles.
-    fn leftover(&mut self, keys: &mut Keys<'_, '_>, role: Role) {
-        let foreign: Vec<&str> = keys.names().filter(|name| OWN_KEYS.contains(name)).collect();
-        for key in foreign {
-            let at = keys.take(key).map_or(keys.at, |item| item.span().start);
-            let roles: Vec<&str> = Role::NAMES
-                .into_iter()
-                .filter(|name| Role::parse(name).is_some_and(|role| role.own_keys().contains(&key)))
-                .collect();
-            self.notes.error(
-                "key_of_other_role",
-                at,
-                format!("a rule with `as = \"{}\"` has no `{key}`", role.name()),
-                format!("`{key}` belongs to {}", roles.join(", ")),
-            );
-        }
-    }
-
-    /// Closes and refusals have no frame: what a rule for them can say is less.
-    fn speaks(&mut self, rule: &Rule, codec: Codec) {
-        let verdict = matches!(rule.role, Role::Verdict(_));
-        let effects = &rule.effects;
-        let changes = !effects.capture.is_empty()
-            || !effects.keep.is_empty()
-            || !effects.forget.is_empty()
-            || effects.cursor.is_some();
-        let fault = match rule.subject() {
-            Subject::Frame if codec == Codec::Raw && rule.when.as_ref().is_some_and(looks_into) => {
-                Some("with `codec = \"raw\"` a frame has no places to point at: test `raw`")
-            }
-            Subject::Frame | Subject::Raw => None,
-            Subject::Close if !verdict && rule.role != Role::CursorLost => {
-                Some("of a close only a verdict on the link, or `cursor_lost`, can be said")
-            }
-            Subject::Status if !verdict => {
-                Some("of a refused upgrade only a verdict on the link can be said")
-            }
-            Subject::Status if changes => {
-                Some("a refused upgrade brings nothing along: it captures, keeps and forgets nothing")
-            }
-            Subject::Close | Subject::Status if rule.reply.is_some() => {
-                Some("there is nobody to reply to any more")
-            }
-            Subject::Close | Subject::Status => None,
-        };
-        if let Some(fault) = fault {
-            self.notes.error("key_of_other_role", rule.at, fault, "");
-        }
-    }
-
-    fn steps(&mut self, keys: &mut Keys<'_, '_>, kind: &'static str, codec: Codec) -> Vec<Step> {
-        let tables = keys.tables(kind, &mut self.notes);
-        let mut steps = Vec::new();
-        for (index, (table, at)) in tables.into_iter().take(MAX_STEPS + 1).enumerate() {
-            let label = format!("{kind}[{}]", index + 1);
-            self.notes.rule = Some(label.clone());
-            steps.extend(self.step(Keys::new(table, at), label, codec));
-        }
-        self.notes.rule = None;
-        steps
-    }
-
-    fn answer(&mut self, keys: &mut Keys<'_, '_>, key: &str, site: Site, codec: Codec) -> Option<Condition> {
-        let item = keys.take(key)?;
-        let condition = self.condition(item, key, site)?;
-        if matches!(condition.subject, Subject::Close | Subject::Status) {
-            let advice = "write a rule: `in = [{ as = \"unauthorized\", when = { close = 4401 } }]`";
-            self.notes.error(
-                "mixed_condition",
-                item.span().start,
-                format!("`{key}` speaks of a frame"),
-                advice,
-            );
-        } else if codec == Codec::Raw && looks_into(&condition) {
-            let message = "with `codec = \"raw\"` a frame has no places to point at: test `raw`";
-            self.notes.error("mixed_condition", item.span().start, message, "");
-        }
-        Some(condition)
-    }
-
-    fn step(&mut self, mut keys: Keys<'_, '_>, label: String, codec: Codec) -> Option<Step> {
-        let at = keys.at;
-        keys.take("note");
-        let only_if = match keys.take("if") {
-            Some(item) => {
-                let condition = self.condition(item, "if", Site::Before)?;
-                if condition.subject != Subject::Frame || looks_into(&condition) {
-                    self.notes.error("mixed_condition", item.span().start, "`if` tests `$names` only", "");
-                }
-                Some(condition)
-            }
-            None => None,
-        };
-        let each = keys.take("each").and_then(|item| match self.template(item, Site::Before)? {
-            hole @ Template::Hole(_) => Some(hole),
-            _ => {
-                self.notes.wrong(item, "each", "the hole of a list (`\"$topics\"`)");
-                None
-            }
-        });
-        let wait = self.answer(&mut keys, "wait", Site::Wait, codec);
-        let send =
-            keys.take("send").and_then(|item| self.template(item, Site::Send { waits: wait.is_some() }));
-        let ok = self.answer(&mut keys, "ok", Site::Answer, codec);
-        let fail = self.answer(&mut keys, "fail", Site::Answer, codec);
-        if wait.is_none() && send.is_none() {
-            self.notes.error("bad_value", at, "a step has a `send`, a `wait`, or both", "");
-        }
-        let fail_as = keys.text("fail_as", &mut self.notes).and_then(|(name, at)| {
-            let sentence = Sentence::parse(name);
-            if sentence.is_none() {
-                self.no_such("verdict", name, at, &Sentence::NAMES);
-            }
-            sentence
-        });
-        let code = keys.take("code").and_then(|item| self.source(item, Site::StepSource));
-        let message = keys.take("message").and_then(|item| self.source(item, Site::StepSource));
-        let timeout =
-            keys.take("timeout").and_then(|item| self.fixed_length(item, "timeout")).unwrap_or(STEP_TIMEOUT);
-        let go_on = match keys.text("on_timeout", &mut self.notes) {
-            Some(("continue", _)) => true,
-            Some(("fail", _)) | None => false,
-            Some((other, at)) => {
-                self.no_such("way", other, at, &["fail", "continue"]);
-                false
-            }
-        };
-        let mut effects = self.effects(&mut keys, Site::StepSource);
-        effects.stream = keys.take("stream").and_then(|item| self.template(item, Site::Stream));
-        keys.finish(&STEP_KEYS, &mut self.notes);
-        Some(Step {
-            only_if,
-            each,
-            wait,
-            send,
-            ok,
-            fail,
-            fail_as,
-            code,
-            message,
-            timeout,
-            go_on,
-            effects,
-            label,
-            at,
-        })
     }
 
     fn outs(&mut self, keys: &mut Keys<'_, '_>) -> Vec<Out> {
@@ -581,6 +357,5 @@ impl Written<'_> {
 
 /// Whether the condition points into a message.
 fn looks_into(condition: &Condition) -> bool {
-    use super::condition::Place;
     condition.any.iter().flatten().any(|test| matches!(test.place, Place::Pointer(_)))
 }

@@ -1,18 +1,25 @@
 //! From what is written in the file to templates, sources and conditions.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "TOML has seven kinds of value and gets no more; a key takes one or two of them"
+)]
+
+mod conditions;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::de::DeValue;
 
-use super::super::problem::nearest;
-use super::condition::{Condition, Op, Place, Scalar, Subject, Test};
 use super::filter::{Argument, Filter, NAMES as FILTERS, parse_duration};
 use super::hole::{BUILT_IN, Base, Hole};
-use super::reader::{Item, Keys, Notes, plain_json, scalar_json};
-use super::spec::{MAX_ALTERNATIVES, MAX_FILTERS, MAX_TEMPLATE_DEPTH};
-use super::tape::{Tape, plain_number, write_string};
-use super::template::{Part, Template, list, table};
+use super::reader::{Item, Notes};
+use super::scalars::write_string;
+use super::spec::MAX_FILTERS;
+use super::tape::Tape;
+use super::template::{Part, Template};
+use crate::dialect::problem::nearest;
 use crate::model::json::Pointer;
 
 /// Where something is written: what has a value there.
@@ -317,251 +324,6 @@ impl Written<'_> {
     fn taken(&mut self, text: &str, at: usize, site: Site) -> Option<Hole> {
         let (pointer, filters) = self.tail(text, at, site)?;
         Some(Hole { base: Base::In, pointer, filters })
-    }
-
-    /// What we send.
-    pub(crate) fn template(&mut self, item: &Item<'_>, site: Site) -> Option<Template> {
-        self.template_at(item, site, 0)
-    }
-
-    fn template_at(&mut self, item: &Item<'_>, site: Site, depth: usize) -> Option<Template> {
-        let at = item.span().start;
-        if depth > MAX_TEMPLATE_DEPTH {
-            self.notes.error("limit", at, format!("a template nests at most {MAX_TEMPLATE_DEPTH} deep"), "");
-            return None;
-        }
-        match item.get_ref() {
-            DeValue::String(text) => self.worded(text, at, site, false),
-            DeValue::Array(items) => items
-                .iter()
-                .map(|item| self.template_at(item, site, depth + 1))
-                .collect::<Option<_>>()
-                .map(list),
-            DeValue::Table(_) => self.template_table(item, site, depth),
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-                plain_json(item, &mut self.notes).map(Template::Fixed)
-            }
-        }
-    }
-
-    fn template_table(&mut self, item: &Item<'_>, site: Site, depth: usize) -> Option<Template> {
-        let keys = Keys::of(item, "", &mut self.notes)?;
-        let lone = keys.len() == 1;
-        let mut parts = Vec::new();
-        let mut spread = None;
-        for (key, at, item) in keys.rest() {
-            if key == "..." {
-                let hole = match item.get_ref() {
-                    DeValue::String(text) => match self.worded(text, item.span().start, site, false)? {
-                        Template::Hole(hole) => Some(hole),
-                        Template::Fixed(_)
-                        | Template::Joined(_)
-                        | Template::Table(_)
-                        | Template::List(_)
-                        | Template::First(_)
-                        | Template::Filtered(..) => None,
-                    },
-                    _ => None,
-                };
-                let Some(hole) = hole else {
-                    self.notes.error(
-                        "bad_value",
-                        at,
-                        "`\"...\"` takes a hole",
-                        "for example `\"...\" = \"$data\"`",
-                    );
-                    return None;
-                };
-                spread = Some((parts.len(), hole));
-                continue;
-            }
-            if let Some(filter) = key.strip_prefix('$').filter(|rest| lone && !rest.starts_with('$')) {
-                let inner = self.template_at(item, site, depth + 1)?;
-                return Some(Template::Filtered(Box::new(inner), self.filter(filter, at, site)?));
-            }
-            let name = if key.starts_with("$$") { &key[1..] } else { key };
-            parts.push((name.to_owned(), self.template_at(item, site, depth + 1)?));
-        }
-        Some(table(parts, spread))
-    }
-
-    /// What we take.
-    pub(crate) fn source(&mut self, item: &Item<'_>, site: Site) -> Option<Template> {
-        self.source_at(item, site, 0)
-    }
-
-    fn source_at(&mut self, item: &Item<'_>, site: Site, depth: usize) -> Option<Template> {
-        let at = item.span().start;
-        if depth > MAX_TEMPLATE_DEPTH {
-            self.notes.error("limit", at, format!("a source nests at most {MAX_TEMPLATE_DEPTH} deep"), "");
-            return None;
-        }
-        match item.get_ref() {
-            DeValue::String(text) if text.is_empty() || text.starts_with('/') => {
-                self.taken(text, at, site).map(Template::Hole)
-            }
-            DeValue::String(text) => self.worded(text, at, site, true),
-            DeValue::Array(items) => {
-                let choices =
-                    items.iter().map(|item| self.source_at(item, site, depth + 1)).collect::<Option<_>>();
-                choices.map(Template::First)
-            }
-            DeValue::Table(members) => {
-                let parts = Keys::new(members, at)
-                    .rest()
-                    .map(|(key, _, item)| Some((key.to_owned(), self.source_at(item, site, depth + 1)?)))
-                    .collect::<Option<Vec<_>>>();
-                parts.map(|parts| table(parts, None))
-            }
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-                plain_json(item, &mut self.notes).map(Template::Fixed)
-            }
-        }
-    }
-
-    /// A condition: a table of tests, or a list of such tables.
-    pub(crate) fn condition(&mut self, item: &Item<'_>, key: &str, site: Site) -> Option<Condition> {
-        let at = item.span().start;
-        let alternatives: Vec<&Item<'_>> = match item.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => vec![item],
-        };
-        if alternatives.is_empty() {
-            self.notes.error("bad_value", at, format!("`{key}` has no alternative: it would never hold"), "");
-            return None;
-        }
-        if alternatives.len() > MAX_ALTERNATIVES {
-            let message = format!("a condition has at most {MAX_ALTERNATIVES} alternatives");
-            self.notes.error("limit", at, message, "a value may stand against a list of values");
-        }
-        let mut subject = None;
-        let mut any = Vec::new();
-        for alternative in alternatives {
-            let mut tests = Vec::new();
-            for (name, at, item) in Keys::of(alternative, key, &mut self.notes)?.rest() {
-                let (place, speaks_of) = self.place(name, at, site)?;
-                if let (Some(one), Some(other)) = (subject, speaks_of)
-                    && one != other
-                {
-                    self.notes.error(
-                        "mixed_condition",
-                        at,
-                        "a condition speaks of one thing only: a message, a raw text, a close or a refusal",
-                        "write two rules",
-                    );
-                    return None;
-                }
-                subject = subject.or(speaks_of);
-                tests.push(Test { place, ops: self.ops(item, site)? });
-            }
-            any.push(tests);
-        }
-        Some(Condition { any, subject: subject.unwrap_or(Subject::Frame) })
-    }
-
-    fn place(&mut self, name: &str, at: usize, site: Site) -> Option<(Place, Option<Subject>)> {
-        Some(match name {
-            "raw" => (Place::Raw, Some(Subject::Raw)),
-            "close" => (Place::Code, Some(Subject::Close)),
-            "reason" => (Place::Reason, Some(Subject::Close)),
-            "status" => (Place::Status, Some(Subject::Status)),
-            _ if name.is_empty() || name.starts_with('/') => {
-                (Place::Pointer(self.pointer(name, at)?), Some(Subject::Frame))
-            }
-            _ => match name.strip_prefix('$') {
-                Some(hole) if name_length(hole) > 0 => {
-                    let behind = &hole[name_length(hole)..];
-                    if !behind.is_empty() && !behind.starts_with('/') {
-                        self.notes.error(
-                            "bad_hole",
-                            at,
-                            format!("`{name}` is no `$name` or `$name/pointer`"),
-                            "",
-                        );
-                        return None;
-                    }
-                    (Place::Hole(self.hole(hole, at, site)?), None)
-                }
-                _ => {
-                    self.notes.error(
-                        "bad_pointer",
-                        at,
-                        format!("`{name}` is nothing a condition can test"),
-                        "a key is a pointer (`\"/type\"`), a name (`\"$session\"`), `raw`, `close`, `reason` or `status`",
-                    );
-                    return None;
-                }
-            },
-        })
-    }
-
-    fn ops(&mut self, item: &Item<'_>, site: Site) -> Option<Vec<Op>> {
-        let table = match item.get_ref() {
-            DeValue::Table(table) => table,
-            DeValue::Array(_) => return Some(vec![Op::In(self.scalars(item, site)?)]),
-            _ => return Some(vec![Op::In(vec![self.scalar(item, site)?])]),
-        };
-        let mut keys = Keys::new(table, item.span().start);
-        let mut ops = Vec::new();
-        if let Some(exists) = keys.flag("exists", &mut self.notes) {
-            ops.push(Op::Exists(exists));
-        }
-        if let Some(item) = keys.take("equals") {
-            ops.push(Op::Same(plain_json(item, &mut self.notes)?));
-        }
-        if let Some(item) = keys.take("not") {
-            ops.push(Op::NotIn(self.scalars(item, site)?));
-        }
-        if let Some((text, at)) = keys.text("prefix", &mut self.notes) {
-            ops.push(Op::Prefix(self.worded(text, at, site, false)?));
-        }
-        for (name, bound) in [("min", Op::Min as fn(f64) -> Op), ("max", Op::Max as fn(f64) -> Op)] {
-            if let Some(item) = keys.take(name) {
-                match scalar_json(item.get_ref()).and_then(|json| json.parse().ok()) {
-                    Some(number) => ops.push(bound(number)),
-                    None => self.notes.wrong(item, name, "a number"),
-                }
-            }
-        }
-        if ops.is_empty() && keys.len() == 0 {
-            self.notes.error(
-                "bad_value",
-                item.span().start,
-                "a test without an operator would always hold",
-                "write `{ exists = true }`, or `{ equals = {} }` for an empty object",
-            );
-        }
-        keys.finish(&["exists", "equals", "not", "prefix", "min", "max"], &mut self.notes);
-        Some(ops)
-    }
-
-    fn scalars(&mut self, item: &Item<'_>, site: Site) -> Option<Vec<Scalar>> {
-        match item.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.scalar(item, site)).collect(),
-            _ => Some(vec![self.scalar(item, site)?]),
-        }
-    }
-
-    fn scalar(&mut self, item: &Item<'_>, site: Site) -> Option<Scalar> {
-        match item.get_ref() {
-            DeValue::String(text) => match self.worded(text, item.span().start, site, false)? {
-                Template::Fixed(json) => super::tape::unescape(&json).map(Scalar::Text),
-                open => Some(Scalar::Open(open)),
-            },
-            DeValue::Boolean(is) => Some(Scalar::Bool(*is)),
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                plain_json(item, &mut self.notes).map(|json| Scalar::Number(plain_number(&json).into_owned()))
-            }
-            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                self.notes.error(
-                    "bad_value",
-                    item.span().start,
-                    "a test compares with texts, numbers, true or false",
-                    "compare lists and objects with `{ equals = … }`",
-                );
-                None
-            }
-        }
     }
 
     /// A name that `capture` or `keep` sets.

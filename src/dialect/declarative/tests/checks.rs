@@ -1,0 +1,210 @@
+//! Every fault of a file is named, with line and rule.
+
+use super::super::{check, examine};
+use crate::dialect::declarative::spec::Vars;
+use crate::dialect::{Grade, Options};
+
+/// Code and line of everything that is wrong; the file begins with `dialect = 1` as line 1.
+fn found(text: &str) -> Vec<(&'static str, usize)> {
+    check(&format!("dialect = 1\n{text}"), "test.toml")
+        .into_iter()
+        .map(|problem| (problem.code, problem.line))
+        .collect()
+}
+
+const EVENT: &str = "in = [{ as = \"event\", type = \"/t\" }]\n";
+
+#[test]
+fn faults_of_single_values_are_named() {
+    for (text, code, line) in [
+        ("abuot = \"x\"", "unknown_key", 3),
+        ("about = 1", "bad_value", 3),
+        ("codec = \"jsn\"", "bad_value", 3),
+        ("window = 0", "bad_value", 3),
+        ("heartbeat = { evry = \"3s\" }", "unknown_key", 3),
+        ("heartbeat = { every = \"3 parsecs\" }", "bad_value", 3),
+        ("connect = { query = { a = 2020-01-01 } }", "bad_value", 3),
+        ("vars = { type = 1 }", "bad_value", 3),
+        ("start = [{ send = \"$nobody\" }]", "unset_hole", 3),
+        ("start = [{ send = \"$type\" }]", "unset_hole", 3),
+        ("start = [{ send = \"$in\" }]", "unset_hole", 3),
+        ("start = [{ send = \"$counter:x\" }]", "bad_hole", 3),
+        ("start = [{ send = \"a ${counter\" }]", "bad_hole", 3),
+        ("start = [{ send = \"a ${}\" }]", "bad_hole", 3),
+        ("start = [{ send = \"$counter|frob\" }]", "unknown_filter", 3),
+        ("start = [{ send = \"$counter|add:x\" }]", "bad_hole", 3),
+        ("start = [{ send = \"$counter|json:x\" }]", "bad_hole", 3),
+        ("start = [{ send = \"$counter/~2\" }]", "bad_pointer", 3),
+        ("start = [{ send = { \"...\" = 1 } }]", "bad_value", 3),
+        ("start = [{ }]", "bad_value", 3),
+        ("start = [{ send = 1, fail_as = \"nope\" }]", "bad_value", 3),
+        ("start = [{ send = 1, on_timeout = \"nope\" }]", "bad_value", 3),
+        ("start = [{ send = 1, ok = { close = 1 } }]", "mixed_condition", 3),
+        ("start = [{ send = 1, if = { \"/a\" = 1 } }]", "mixed_condition", 3),
+        ("start = [{ send = 1, ok = { \"/a\" = 1, raw = \"x\" } }]", "mixed_condition", 3),
+        ("start = [{ send = 1, ok = { a = 1 } }]", "bad_pointer", 3),
+        ("start = [{ send = 1, ok = [] }]", "bad_value", 3),
+        ("start = [{ send = 1, ok = { \"/a\" = {} } }]", "bad_value", 3),
+        ("start = [{ send = 1, ok = { \"/a\" = { exist = true } } }]", "unknown_key", 3),
+        ("start = [{ send = 1, ok = { \"/a\" = [[1]] } }]", "bad_value", 3),
+        ("start = [{ each = [1], send = 1 }]", "bad_value", 3),
+        ("out = [{ frame = 1, confirm = \"maybe\" }]", "bad_value", 3),
+        ("out = [{ }]", "bad_value", 3),
+    ] {
+        let found = found(&format!("{EVENT}{text}"));
+        assert!(found.contains(&(code, line)), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn faults_of_rules_are_named_with_the_rule() {
+    for (rule, code) in [
+        ("{ as = \"evnt\", type = \"t\" }", "bad_value"),
+        ("{ when = { \"/a\" = 1 } }", "bad_value"),
+        ("{ as = \"event\" }", "bad_value"),
+        ("{ as = \"ping\", type = \"/t\" }", "key_of_other_role"),
+        ("{ as = \"ping\", tpye = \"/t\" }", "unknown_key"),
+        ("{ as = \"ping\", forget = [\"nobody\"] }", "bad_value"),
+        ("{ as = \"ping\", reply = \"$outer\" }", "unset_hole"),
+        ("{ as = \"event\", type = \"$token\" }", "unset_hole"),
+        ("{ as = \"event\", type = \"t\", when = { close = 1 } }", "key_of_other_role"),
+        ("{ as = \"retry\", when = { status = 1 }, capture = { a = \"/a\" } }", "key_of_other_role"),
+        ("{ as = \"retry\", when = { close = 1 }, reply = \"x\" }", "key_of_other_role"),
+        ("{ as = \"event\", type = \"t\", each = \"/a\", when = { raw = \"x\" } }", "key_of_other_role"),
+        ("{ as = \"accepted\", when = { \"/a\" = 1 }, reply_to = \"/a\" }", "reply_without_out"),
+        ("{ as = \"ping\", when = { \"/x\" = 1, \"/t\" = \"a\" } }", "unreachable_rule"),
+    ] {
+        let text = format!(
+            "dialect = 1\nin = [\n{{ as = \"event\", type = \"t\", when = {{ \"/t\" = {{ prefix = \"a\" }} }} }},\n{rule},\n]"
+        );
+        let problems = check(&text, "test.toml");
+        let hit = problems.iter().find(|problem| problem.code == code);
+        let hit = hit.unwrap_or_else(|| panic!("{rule}: {problems:?}"));
+        assert_eq!((hit.line, hit.rule.as_deref()), (4, Some("in[2]")), "{rule}");
+        assert!(!hit.message.is_empty() && hit.file == "test.toml");
+    }
+}
+
+#[test]
+fn a_rule_is_unreachable_only_where_earlier_ones_take_all_of_it() {
+    let unreachable = |first: &str, second: &str| {
+        let text = format!(
+            "in = [{{ as = \"ping\", when = {first} }}, {{ as = \"event\", type = \"t\", when = {second} }}]"
+        );
+        found(&text).iter().any(|(code, _)| *code == "unreachable_rule")
+    };
+    for (first, second, wanted) in [
+        (r#"{ "/a" = "x" }"#, r#"{ "/a" = "x", "/b" = 1 }"#, true),
+        (r#"{ "/a" = "x", "/b" = 1 }"#, r#"{ "/a" = "x" }"#, false),
+        (r#"{ "/a" = ["x", "y"] }"#, r#"{ "/a" = "y" }"#, true),
+        (r#"{ "/a" = "x" }"#, r#"{ "/a" = ["x", "y"] }"#, false),
+        (r#"{ "/a" = { exists = true } }"#, r#"{ "/a" = 1 }"#, true),
+        (r#"{ "/a" = { exists = false } }"#, r#"{ "/a" = 1 }"#, false),
+        (r#"{ "/a" = { prefix = "x" } }"#, r#"{ "/a" = { prefix = "xy" } }"#, true),
+        (r#"{ "/a" = { min = 3 } }"#, r#"{ "/a" = 4 }"#, true),
+        (r#"{ "/a" = { min = 3 } }"#, r#"{ "/a" = { min = 2 } }"#, false),
+        (r#"{ "/a" = { not = "x" } }"#, r#"{ "/a" = "y" }"#, true),
+        (r#"[{ "/a" = 1 }, { "/b" = 1 }]"#, r#"[{ "/b" = 1 }, { "/a" = 1, "/c" = 1 }]"#, true),
+        (r#"[{ "/a" = 1 }, { "/b" = 1 }]"#, r#"[{ "/b" = 1 }, { "/c" = 1 }]"#, false),
+    ] {
+        assert_eq!(unreachable(first, second), wanted, "{first} before {second}");
+    }
+}
+
+#[test]
+fn faults_of_the_whole_are_named() {
+    for (text, code) in [
+        ("start = [{ send = [\"$token\"], ok = { \"/ok\" = true } }]", "blind_sign_in"),
+        ("out = [{ frame = [\"$token\"] }]", "blind_sign_in"),
+        ("out = [{ frame = [\"$id\"], confirm = \"reply\" }]", "confirm_without_rule"),
+        ("connect = { query = { c = \"$cursor\" } }", "cursor_unset"),
+        ("start = [{ send = 1, ok = { \"/ok\" = true }, cursor = \"/c\" }]", "cursor_unused"),
+    ] {
+        let found = found(&format!("{EVENT}{text}"));
+        assert!(found.iter().any(|(found, _)| *found == code), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn doubts_are_warnings() {
+    for (text, code) in [
+        (
+            "in = [{ as = \"event\", type = \"t\", cursor = \"/c\" }]\nconnect = { query = { c = \"$cursor\" } }",
+            "no_baseline",
+        ),
+        ("in = [{ as = \"event\", type = \"t\" }]\nheartbeat = { send = \"x\" }", "pong_missing"),
+        ("in = [{ as = \"ping\" }]", "no_event"),
+        ("in = [{ as = \"event\", type = \"t\" }]\nvars = { a = 1 }", "unused_name"),
+        (
+            "in = [{ as = \"event\", type = \"$a\", capture = { a = \"/a\" } }]\nstart = [{ send = \"$a\" }]",
+            "late_capture",
+        ),
+    ] {
+        let problems = check(&format!("dialect = 1\n{text}"), "test.toml");
+        let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
+        assert_eq!((problem.code, problem.severity), (code, Grade::Warning), "{text}");
+    }
+}
+
+#[test]
+fn limits_are_errors() {
+    let rules = "in = [".to_owned() + &"{ as = \"event\", type = \"t\" },".repeat(129) + "]";
+    let steps = "start = [".to_owned() + &"{ send = 1 },".repeat(33) + "]";
+    let outs = "out = [".to_owned() + &"{ frame = 1 },".repeat(17) + "]";
+    let deep = format!("start = [{{ send = {}1{} }}]", "[".repeat(20), "]".repeat(20));
+    let alternatives = format!("start = [{{ send = 1, ok = [{}] }}]", "{ \"/a\" = 1 },".repeat(17));
+    let filters = format!("start = [{{ send = \"$counter{}\" }}]", "|json".repeat(9));
+    let large = format!("about = \"{}\"", "x".repeat(64 * 1024));
+    for text in [rules, steps, outs, deep, alternatives, filters, large] {
+        assert!(found(&text).iter().any(|(code, _)| *code == "limit"), "{}", &text[..40]);
+    }
+}
+
+#[test]
+fn toml_that_is_none_is_told_with_its_line() {
+    assert_eq!(found("about = "), [("bad_toml", 2)]);
+    assert_eq!(check("about = \"x\"", "t")[0].code, "bad_value");
+}
+
+#[test]
+fn a_problem_reads_well_and_names_the_nearest_key() {
+    let problems = check("dialect = 1\nin = [{ as = \"event\", typ = \"/t\", type = \"/t\" }]", "my.toml");
+    assert_eq!(
+        problems[0].to_string(),
+        "my.toml:2:23: error[unknown_key] in[1]: there is no key `typ` here; did you mean `type`?"
+    );
+    let json = serde_json::to_value(&problems[0]).unwrap();
+    assert_eq!((json["severity"].as_str(), json["line"].as_u64()), (Some("error"), Some(2)));
+}
+
+#[test]
+fn the_configuration_must_set_what_is_required_and_nothing_unknown() {
+    let text =
+        "dialect = 1\nvars = { a = 1 }\nrequire = [\"b\"]\nin = [{ as = \"event\", type = \"${a}${b}\" }]";
+    let load = |vars: &[(&str, &str)]| {
+        let vars: Vars = vars.iter().map(|(name, json)| ((*name).into(), (*json).into())).collect();
+        let loaded = super::super::load(text, "t", vars, &Options::default());
+        loaded.map(|_| ()).map_err(|problems| problems.iter().map(|problem| problem.code).collect::<Vec<_>>())
+    };
+    assert_eq!(load(&[("b", "2")]), Ok(()));
+    assert_eq!(load(&[("a", "2")]), Err(vec!["required_var"]));
+    assert_eq!(load(&[("b", "2"), ("c", "2")]), Err(vec!["unknown_key"]));
+}
+
+#[test]
+fn a_credential_that_goes_elsewhere_is_an_error_only_where_the_dialect_cannot_do_without() {
+    let load = |text: &str| {
+        let text = format!("dialect = 1\n{EVENT}{text}");
+        super::super::load(&text, "t", Vars::new(), &Options { token: Some(false) }).map(|_| ())
+    };
+    let send = "send = [\"$token\"], ok = { \"/ok\" = true }, fail = { \"/ok\" = false }";
+    let problems = load(&format!("start = [{{ {send} }}]")).unwrap_err();
+    assert_eq!(problems[0].code, "token_not_given");
+    assert_eq!(load(&format!("start = [{{ if = {{ \"$token\" = {{ exists = true }} }}, {send} }}]")), Ok(()));
+}
+
+#[test]
+fn the_discriminator_is_the_pointer_most_rules_compare() {
+    let text = "dialect = 1\nin = [{ as = \"ping\", when = { \"/t\" = \"a\", \"/x\" = 1 } }, { as = \"event\", type = \"t\", when = { \"/t\" = \"b\" } }]";
+    assert_eq!(examine(text, "t").discriminator.as_deref(), Some("/t"));
+}
