@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::outbox::{self, Ended};
 use super::request::{Answers, ClientAsk};
 use super::trouble::Trouble;
-use super::{cursors, inbox, memory, quarantine, retention};
+use super::{cursors, deeds, inbox, memory, quarantine, retention};
 use crate::model::{Appended, Record, Recorded};
 
 /// How soon a record must be on disk.
@@ -96,15 +96,15 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             answers.hold(reply, outcome)
         }
         ClientAsk::Act(id, deed, reply) => {
-            let outcome = outbox::act(desk, &id, deed);
+            let outcome = deeds::act(desk, &id, deed);
             answers.hold(reply, outcome)
         }
         ClientAsk::Expire { now, skip, reply } => {
-            let outcome = outbox::expire(desk, now, &skip).map_err(Trouble::from);
+            let outcome = deeds::expire(desk, now, &skip).map_err(Trouble::from);
             answers.hold(reply, outcome)
         }
         ClientAsk::NextExpiry(reply) => {
-            let outcome = outbox::next_expiry(&desk.conn, crate::model::Timestamp::from_millis(i64::MIN));
+            let outcome = deeds::next_expiry(&desk.conn, crate::model::Timestamp::from_millis(i64::MIN));
             answers.hold(reply, outcome.map_err(Trouble::from))
         }
         ClientAsk::CursorOpen(name, reply) => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::deeds::Deed;
 use super::open::{self, OpenError};
-use super::outbox::Deed;
 use super::reader::{self, Question};
 use super::request::{ClientAsk, EngineAsk};
 use super::trouble::gone;

@@ -18,6 +18,7 @@ mod batch;
 mod codes;
 mod cursors;
 mod dedupe;
+mod deeds;
 mod desk;
 mod due;
 mod handle;

@@ -31,6 +31,9 @@ pub(super) fn put(
     Ok(())
 }
 
+/// Bytes of frames in one page at most (one always fits).
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Entries behind `after`, oldest first, and whether there are more.
 pub(super) fn list(
     conn: &Connection,
@@ -38,24 +41,25 @@ pub(super) fn list(
     after: Seq,
 ) -> rusqlite::Result<(Vec<QuarantineEntry>, bool)> {
     let mut statement = conn.prepare_cached(
-        "SELECT seq, received_at, reason, detail, form, frame FROM quarantine WHERE seq > ?1
-         ORDER BY seq LIMIT ?2",
+        "SELECT seq, received_at, reason, detail, frame FROM quarantine WHERE seq > ?1 ORDER BY seq",
     )?;
-    let mut entries = statement
-        .query_map(params![after.0, int(limit).saturating_add(1)], |row| {
-            let frame = row.get_ref(5)?.as_bytes().unwrap_or_default();
-            Ok(QuarantineEntry {
-                id: Seq(row.get(0)?),
-                received_at: Timestamp::from_millis(row.get(1)?),
-                reason: row.get(2)?,
-                detail: row.get(3)?,
-                raw: raw(frame),
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let more = entries.len() > limit;
-    entries.truncate(limit);
-    Ok((entries, more))
+    let mut rows = statement.query([after.0])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let frame = row.get_ref(4)?.as_bytes().unwrap_or_default();
+        bytes += frame.len();
+        if entries.len() >= limit || (bytes > PAGE_BYTES && !entries.is_empty()) {
+            return Ok((entries, true));
+        }
+        entries.push(QuarantineEntry {
+            id: Seq(row.get(0)?),
+            received_at: Timestamp::from_millis(row.get(1)?),
+            reason: row.get(2)?,
+            detail: row.get(3)?,
+            raw: raw(frame),
+        });
+    }
+    Ok((entries, false))
 }
 
 fn raw(frame: &[u8]) -> String {

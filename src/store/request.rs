@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::outbox::Deed;
+use super::deeds::Deed;
 use super::trouble::{Trouble, refusal_for};
 use super::{Cursor, Inserted, Settings};
 use crate::model::{

@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use super::{Room, event, message};
+use crate::model::{MessageState, Seq};
+use crate::store::EventQuery;
+
+fn all() -> EventQuery {
+    EventQuery { from: Seq(1), types: Vec::new(), limit: 100_000, bytes: usize::MAX }
+}
+
+/// Waits until `done`; pruning goes on in small steps after the commit that made it due.
+async fn until(mut done: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !done().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it comes to that");
+}
+
+#[tokio::test]
+async fn p7_finished_messages_are_pruned_and_unfinished_ones_never() {
+    let mut room = Room::with(|settings| settings.outbox.keep_finished = 3);
+    let mut waiting = vec![room.send(message("first")).await.id];
+    let mut finished = Vec::new();
+    for number in 0..10 {
+        finished.push(room.finish(message(&number.to_string()), MessageState::Accepted).await);
+        waiting.push(room.send(message("still")).await.id);
+    }
+    waiting.push(room.finish(message("p"), MessageState::Parked).await);
+    waiting.push(room.finish(message("u"), MessageState::Uncertain).await);
+    until(async || room.store.get(&finished[6]).await.unwrap().is_none()).await;
+    for (index, id) in finished.iter().enumerate() {
+        assert_eq!(room.store.get(id).await.unwrap().is_some(), index >= 7, "{index}");
+    }
+    for id in &waiting {
+        assert!(room.store.get(id).await.unwrap().is_some());
+    }
+    assert_eq!(room.due_all().await.rows.len(), 11);
+}
+
+#[tokio::test]
+async fn p7_a_message_that_ends_behind_the_pruned_ones_is_pruned_in_its_turn() {
+    let mut room = Room::with(|settings| settings.outbox.keep_finished = 0);
+    let early = room.send(message("early")).await.id;
+    let late = room.finish(message("late"), MessageState::Accepted).await;
+    until(async || room.store.get(&late).await.unwrap().is_none()).await;
+    let place = room.place(&early).await;
+    room.record(vec![super::ended(place, &early, MessageState::Accepted)]).await;
+    until(async || room.store.get(&early).await.unwrap().is_none()).await;
+}
+
+#[tokio::test]
+async fn p7_events_are_pruned_by_bytes_oldest_first() {
+    let mut room = Room::with(|settings| settings.inbox.max_bytes = 100);
+    for number in 0..20 {
+        room.receive(vec![event(None, "t", &format!("\"{number:08}\""))]).await;
+    }
+    until(async || room.store.counters().inbox_bytes <= 100).await;
+    let page = room.store.events(all()).await.unwrap();
+    let numbers: Vec<_> = page.rows.iter().map(|row| row.seq.unwrap().0).collect();
+    assert_eq!(numbers, (11..=20).collect::<Vec<_>>());
+    assert_eq!(room.store.counters().first_seq, Some(Seq(11)));
+}
+
+#[tokio::test]
+async fn p7_what_is_too_old_goes_at_the_next_look() {
+    let mut room = Room::new();
+    let finished = room.finish(message("1"), MessageState::Accepted).await;
+    let waiting = room.send(message("2")).await.id;
+    for number in 0..700 {
+        room.receive(vec![event(None, "t", &number.to_string())]).await;
+    }
+    let mut settings = room.settings.clone();
+    settings.outbox.keep_finished_age = Duration::ZERO;
+    settings.inbox.max_age = Duration::ZERO;
+    // The receipt times of these tests lie in the future: no age prunes them.
+    room.store.reconfigure(settings).await.unwrap();
+    room.store.maintain().await.unwrap();
+    until(async || room.store.get(&finished).await.unwrap().is_none()).await;
+    assert!(room.store.get(&waiting).await.unwrap().is_some());
+    assert_eq!(room.store.counters().events, 700);
+}
+
+#[tokio::test]
+async fn p7_old_events_go_in_several_steps_without_anyone_asking() {
+    let mut room = Room::new();
+    let rows = (0..700).map(|number| event(None, "t", &number.to_string())).collect();
+    let unit = crate::model::Unit { rows, ..crate::model::Unit::default() };
+    let old = crate::model::Timestamp::from_millis(1000);
+    room.record(vec![crate::model::Record::Inbound { received_at: old, unit }]).await;
+    until(async || room.store.counters().events == 0).await;
+    assert_eq!(room.store.counters().first_seq, None);
+    let page = room.store.events(all()).await.unwrap();
+    assert_eq!((page.pruned, page.last_seq), (Some((Seq(1), Seq(700))), Some(Seq(700))));
+    let next = room.receive(vec![event(None, "t", "1")]).await;
+    assert!(matches!(&next[0], crate::model::Appended::Stored(row) if row.seq == Some(Seq(701))));
+}
+
+#[tokio::test]
+async fn a_pruned_frame_leaves_quarantine_too() {
+    let mut room = Room::with(|settings| settings.inbox.max_events = 1);
+    let frame = crate::model::Frame::Text("x".to_owned());
+    room.receive(vec![crate::model::NewRow::Bad { reason: "bad", detail: String::new(), frame }]).await;
+    room.receive(vec![event(None, "t", "1")]).await;
+    until(async || room.store.counters().quarantined == 0).await;
+    assert!(room.store.quarantine_list(10, None).await.unwrap().entries.is_empty());
+}
