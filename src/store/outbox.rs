@@ -63,7 +63,11 @@ pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trou
         }
     }
     let place = takes_place_of.as_ref().map_or(desk.tally.last_place + 1, |older| older.place);
-    let row = fresh_row(desk, new, place);
+    let id = match &new.id {
+        Some(id) => RowId::Named(id.clone()),
+        None => own_id(desk, place, takes_place_of.is_some())?,
+    };
+    let row = fresh_row(desk, new, place, id);
     write(&desk.conn, &row)?;
 
     let tally = &mut desk.tally;
@@ -86,7 +90,18 @@ pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trou
     Ok(Inserted { id, state: MessageState::Queued, duplicate: false })
 }
 
-fn fresh_row(desk: &Desk, new: &NewMessage, place: i64) -> OutRow {
+/// A fresh id that leads to `place`. Values that followed each other there have ids that do so
+/// too, and these must differ even within a millisecond.
+fn own_id(desk: &Desk, place: i64, stood_here: bool) -> rusqlite::Result<RowId> {
+    loop {
+        let uuid = ids::own(desk.clock.uuid(), place);
+        if !stood_here || find(&desk.conn, &MessageId::from(uuid))?.is_none() {
+            return Ok(RowId::Own(uuid));
+        }
+    }
+}
+
+fn fresh_row(desk: &Desk, new: &NewMessage, place: i64, id: RowId) -> OutRow {
     let now = desk.clock.now();
     OutRow {
         place,
@@ -104,10 +119,7 @@ fn fresh_row(desk: &Desk, new: &NewMessage, place: i64) -> OutRow {
         lane: new.lane.clone(),
         kind: new.kind.clone(),
         key: new.key.clone(),
-        id: match &new.id {
-            Some(id) => RowId::Named(id.clone()),
-            None => RowId::Own(ids::own(desk.clock.uuid(), place)),
-        },
+        id,
         reason: None,
         payload: new.payload.clone(),
         damaged: false,

@@ -143,7 +143,7 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     let keep = limit(desk.settings.outbox.keep_finished);
     let max_age = desk.settings.outbox.keep_finished_age;
     let now = desk.clock.now().steady;
-    let oldest: Vec<(i64, Timestamp)> = desk
+    let mut oldest: Vec<(i64, Timestamp)> = desk
         .conn
         .prepare_cached(
             "SELECT place, changed_at FROM outbox WHERE place >= ?1 AND +state NOT IN (10, 11, 20, 21)
@@ -153,30 +153,36 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
             Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    if oldest.is_empty() && std::mem::take(&mut desk.retention.finished_from) == 0 {
-        desk.tally.finished = 0;
+    if oldest.is_empty() {
+        // Nothing behind the mark: look from the beginning, and from there the count was wrong.
+        if std::mem::take(&mut desk.retention.finished_from) == 0 {
+            desk.tally.finished = 0;
+        }
+        return Ok(());
     }
 
+    // By place they are nearly in the order of their ends. One that ended late (it was parked, or
+    // its lane waited) is not to go before those that ended long ago.
+    let full = oldest.len() == STEP;
+    let behind = oldest.last().map_or(0, |(place, _)| place + 1);
+    oldest.sort_unstable_by_key(|(_, changed_at)| *changed_at);
+    let mut gone = 0;
     desk.retention.finished_young_until = now.after(max_age);
-    let mut range = None;
-    for (place, changed_at) in oldest {
+    for (place, changed_at) in &oldest {
         let dies_at = changed_at.after(max_age);
         if desk.tally.finished <= keep && dies_at >= now {
             desk.retention.finished_young_until = dies_at;
             break;
         }
-        desk.retention.finished_young_until = Timestamp::default();
-        desk.tally.finished -= 1;
-        let (first, _) = range.unwrap_or((place, place));
-        range = Some((first, place));
-    }
-    if let Some((first, last)) = range {
         desk.conn
-            .prepare_cached(
-                "DELETE FROM outbox WHERE place BETWEEN ?1 AND ?2 AND +state NOT IN (10, 11, 20, 21)",
-            )?
-            .execute([first, last])?;
-        desk.retention.finished_from = last + 1;
+            .prepare_cached("DELETE FROM outbox WHERE place = ?1 AND state NOT IN (10, 11, 20, 21)")?
+            .execute([place])?;
+        desk.tally.finished -= 1;
+        gone += 1;
+    }
+    desk.retention.finished_from = oldest[gone..].iter().map(|(place, _)| *place).min().unwrap_or(behind);
+    if full && gone > 0 {
+        desk.retention.finished_young_until = Timestamp::default();
     }
     Ok(())
 }

@@ -40,14 +40,43 @@ async fn p7_finished_messages_are_pruned_and_unfinished_ones_never() {
 }
 
 #[tokio::test]
-async fn p7_a_message_that_ends_behind_the_pruned_ones_is_pruned_in_its_turn() {
-    let mut room = Room::with(|settings| settings.outbox.keep_finished = 0);
-    let early = room.send(message("early")).await.id;
-    let late = room.finish(message("late"), MessageState::Accepted).await;
-    until(async || room.store.get(&late).await.unwrap().is_none()).await;
-    let place = room.place(&early).await;
-    room.record(vec![super::ended(place, &early, MessageState::Accepted)]).await;
-    until(async || room.store.get(&early).await.unwrap().is_none()).await;
+async fn p7_one_step_of_pruning_steps_over_what_is_unfinished() {
+    let mut room = Room::new();
+    let (mut waiting, mut finished) = (Vec::new(), Vec::new());
+    for number in 0..20 {
+        finished.push(room.finish(message(&number.to_string()), MessageState::Accepted).await);
+        waiting.push(room.send(message("still")).await.id);
+    }
+    let mut settings = room.settings.clone();
+    settings.outbox.keep_finished = 0;
+    room.store.reconfigure(settings).await.unwrap();
+    until(async || room.store.get(&finished[19]).await.unwrap().is_none()).await;
+    let due: Vec<_> = room.due_all().await.rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(due, waiting);
+}
+
+#[tokio::test]
+async fn p7_a_message_that_waited_long_is_not_forgotten_before_those_that_ended_earlier() {
+    let mut room = Room::with(|settings| settings.outbox.keep_finished = 2);
+    let late = room.send(message("late")).await.id;
+    let mut early = Vec::new();
+    for number in 0..4 {
+        early.push(room.finish(message(&number.to_string()), MessageState::Accepted).await);
+        until_the_clock_moves().await;
+    }
+    until(async || room.store.get(&early[1]).await.unwrap().is_none()).await;
+    let place = room.place(&late).await;
+    room.record(vec![super::ended(place, &late, MessageState::Accepted)]).await;
+    until(async || room.store.get(&early[2]).await.unwrap().is_none()).await;
+    assert_eq!(room.state(&late).await, MessageState::Accepted);
+    assert_eq!(room.state(&early[3]).await, MessageState::Accepted);
+}
+
+/// Ends are told apart by their millisecond.
+async fn until_the_clock_moves() {
+    let clock = crate::clock::Clock::start();
+    let before = clock.now().wall;
+    until(async || clock.now().wall > before).await;
 }
 
 #[tokio::test]

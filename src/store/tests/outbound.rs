@@ -137,6 +137,22 @@ async fn a_newer_value_takes_the_place_of_the_queued_one() {
 }
 
 #[tokio::test]
+async fn every_value_that_stood_at_a_place_is_found_by_its_own_id() {
+    let room = Room::new();
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        ids.push(room.send(latest("k", &number.to_string())).await.id);
+    }
+    let last = ids.pop().unwrap();
+    for (number, id) in ids.iter().enumerate() {
+        let found = room.store.get(id).await.unwrap().unwrap().message;
+        assert_eq!(found.state, MessageState::Superseded);
+        assert_eq!(found.data.unwrap().get(), format!("{{\"b\":\"{number}\"}}"));
+    }
+    assert_eq!(room.place(&last).await, Place(1));
+}
+
+#[tokio::test]
 async fn a_newer_value_in_another_lane_ends_the_old_one_and_waits_for_its_own_turn() {
     let mut room = Room::new();
     let old = room.send(latest("k", "1")).await.id;
