@@ -35,11 +35,15 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
     };
     match daemon::run(&options) {
         Ok(()) => Ok(Exit::Ok),
-        Err(failed) => {
-            let daemon::Failed { exit, message, detail, hint } = failed;
-            let mut failure = Failed::new(Exit::Daemon(exit), message).hint(hint);
-            failure.detail = detail;
-            Err(failure)
+        // Problems of the configuration are rendered whole, with their lines.
+        Err(failed) if !failed.problems.is_empty() => {
+            let exit = Exit::Daemon(failed.exit);
+            if shell.json() {
+                return Err(Failed::new(exit, "the configuration is not valid").detail(failed.problems));
+            }
+            shell.note(failed.problems.trim_end());
+            Ok(exit)
         }
+        Err(failed) => Err(Failed::new(Exit::Daemon(failed.exit), failed.message).hint(failed.hint)),
     }
 }

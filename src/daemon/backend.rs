@@ -53,6 +53,7 @@ impl Daemon {
             if message.state == MessageState::Queued {
                 message.state = view.state;
                 message.attempts = message.attempts.max(view.attempt);
+                message.reason = view.history.last().and_then(|entry| entry.reason.clone());
             }
             message.history.extend(view.history);
             message.history.sort_by_key(|entry| entry.at);

@@ -39,21 +39,23 @@ pub struct Failed {
     pub exit: u8,
     /// What happened.
     pub message: String,
-    /// Further lines as they are, such as the place in a file.
-    pub detail: String,
+    /// Problems of the configuration as a person reads them, rendered whole; empty for other
+    /// causes.
+    pub problems: String,
     /// What to do; empty where there is nothing.
     pub hint: String,
 }
 
 impl Failed {
     fn new(exit: u8, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), detail: String::new(), hint: hint.to_string() }
+        Self { exit, message: message.to_string(), problems: String::new(), hint: hint.to_string() }
     }
 
     fn of_problems(problems: &[Problem], home: Option<&std::path::Path>) -> Self {
         let first = problems.iter().find(|problem| problem.severity == config::Severity::Error);
         let exit = first.or(problems.first()).map_or(EXIT_BUG, |problem| problem.exit);
-        Self { exit, message: String::new(), detail: config::render(problems, home), hint: String::new() }
+        let problems = config::render(problems, home);
+        Self { exit, message: String::new(), problems, hint: String::new() }
     }
 }
 
