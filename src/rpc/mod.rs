@@ -70,3 +70,6 @@ impl Default for Limits {
         Self { max_clients: 128, max_line: 8 * 1024 * 1024 }
     }
 }
+
+#[cfg(all(test, feature = "daemon"))]
+mod tests;
