@@ -7,11 +7,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use interprocess::local_socket::GenericFilePath;
 use interprocess::local_socket::tokio::{Listener as Acceptor, prelude::*};
-use interprocess::os::unix::uds_local_socket::tokio::Listener as UnixAcceptor;
+use interprocess::os::unix::uds_local_socket::tokio::{Listener as UnixAcceptor, Stream as Connected};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep};
 
 use super::{Arrival, BindError, ConnectError, Stream};
 use crate::model::Peer;
@@ -21,6 +23,12 @@ pub const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// Connections the system queues for us.
 const BACKLOG: i32 = 128;
+
+/// How long to try while so many others connect that the system turns us away.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Between two tries.
+const CONNECT_AGAIN: Duration = Duration::from_millis(5);
 
 /// The id that stands for "a user of another namespace"; it is nobody in particular.
 const OVERFLOW_UID: u32 = 65_534;
@@ -148,8 +156,7 @@ pub async fn connect(path: &Path) -> Result<Stream, ConnectError> {
             fault: format!("belongs to user {}, not to you", found.uid()),
         });
     }
-    let name = path.to_fs_name::<GenericFilePath>().map_err(failed)?;
-    let stream = Stream::connect(name).await.map_err(failed)?;
+    let stream = dial(path).await.map_err(failed)?;
     let peer = peer_of(&stream);
     if is_ours(peer, user) {
         return Ok(stream);
@@ -159,6 +166,21 @@ pub async fn connect(path: &Path) -> Result<Stream, ConnectError> {
         None => "is served by a process of an unknown user".into(),
     };
     Err(ConnectError::Foreign { path: path.to_owned(), fault })
+}
+
+/// Connects, and tries again while the daemon's queue of new connections is full: the system says
+/// so at once (`EAGAIN`, connect(2)) and gives no sign when there is room.
+async fn dial(path: &Path) -> io::Result<Stream> {
+    let deadline = Instant::now() + CONNECT_WITHIN;
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(Connected::from(stream).into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                sleep(CONNECT_AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn peer_of(stream: &Stream) -> Peer {

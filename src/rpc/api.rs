@@ -3,7 +3,10 @@
 //! Parameters refuse members they do not know; results and notifications may grow members in
 //! later versions, so readers skip what they do not know.
 
+use std::fmt;
+
 use schemars::JsonSchema;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -193,13 +196,44 @@ pub struct SubscriptionResult {
 }
 
 /// Where to begin reading events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Start {
     /// A named place.
     At(Anchor),
     /// The first event with at least this number.
     Seq(Seq),
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Start;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the number of an event, \"now\", \"earliest\" or \"cursor\"")
+            }
+
+            fn visit_i64<E>(self, seq: i64) -> Result<Start, E> {
+                Ok(Start::Seq(Seq(seq)))
+            }
+
+            fn visit_u64<E>(self, seq: u64) -> Result<Start, E> {
+                Ok(Start::Seq(Seq(i64::try_from(seq).unwrap_or(i64::MAX))))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Start, E> {
+                match word {
+                    "now" => Ok(Start::At(Anchor::Now)),
+                    "earliest" => Ok(Start::At(Anchor::Earliest)),
+                    "cursor" => Ok(Start::At(Anchor::Cursor)),
+                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
 }
 
 /// A named place in the sequence of events.

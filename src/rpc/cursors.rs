@@ -15,13 +15,20 @@ use crate::model::Seq;
 /// not count as events in flight, since an app need not acknowledge them by themselves.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// Told and not acknowledged, by number; of gaps that follow each other only the first.
-    open: VecDeque<(Seq, bool)>,
+    /// Told and not acknowledged, by number; gaps that follow each other are one.
+    open: VecDeque<Open>,
     events: usize,
     /// Everything through here was looked at, and told where it was asked for.
     through: Seq,
     /// The store was told to move the cursor here.
     stored: Seq,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    first: Seq,
+    last: Seq,
+    event: bool,
 }
 
 impl Told {
@@ -34,12 +41,11 @@ impl Told {
     /// An event (or a gap) is on its way to the app.
     pub(super) fn tell(&mut self, seq: Seq, event: bool) {
         self.through = self.through.max(seq);
-        if event {
-            self.events += 1;
-        } else if self.open.back().is_some_and(|(_, event)| !event) {
-            return;
+        match self.open.back_mut() {
+            Some(run) if !event && !run.event => run.last = seq,
+            _ => self.open.push_back(Open { first: seq, last: seq, event }),
         }
-        self.open.push_back((seq, event));
+        self.events += usize::from(event);
     }
 
     /// Everything through `seq` was looked at.
@@ -49,11 +55,15 @@ impl Told {
 
     /// The app is done with everything through `seq`.
     pub(super) fn acknowledge(&mut self, seq: Seq) {
-        while let Some((first, event)) = self.open.front().copied()
-            && first <= seq
+        while let Some(open) = self.open.front_mut()
+            && open.first <= seq
         {
+            if open.last > seq {
+                open.first = Seq(seq.0.saturating_add(1));
+                return;
+            }
+            self.events -= usize::from(open.event);
             self.open.pop_front();
-            self.events -= usize::from(event);
         }
     }
 
@@ -69,7 +79,7 @@ impl Told {
 
     /// Where to move the cursor, if it has to be moved; asked once, the store is told once.
     pub(super) fn advance(&mut self) -> Option<Seq> {
-        let settled = self.open.front().map_or(self.through, |(first, _)| Seq(first.0.saturating_sub(1)));
+        let settled = self.open.front().map_or(self.through, |open| Seq(open.first.0.saturating_sub(1)));
         (settled > self.stored).then(|| {
             self.stored = settled;
             settled
@@ -197,6 +207,8 @@ mod tests {
         assert_eq!(told.open.len(), 1, "a run of gaps takes no room");
         assert_eq!(told.advance(), None);
         told.tell(Seq(1_001), true);
+        told.acknowledge(Seq(500));
+        assert_eq!(told.advance(), Some(Seq(500)), "the rest of the run is not acknowledged");
         told.acknowledge(Seq(1_001));
         assert_eq!(told.advance(), Some(Seq(1_001)));
     }

@@ -173,6 +173,26 @@ async fn a_socket_handed_over_is_served_and_its_file_stays() {
     Listener::from_fd(one.into()).expect_err("not listening");
 }
 
+#[tokio::test]
+async fn a_crowd_at_the_door_waits_and_all_get_in() {
+    let folder = private();
+    let path = folder.path().join("d.sock");
+    let listener = Listener::bind(&path).unwrap();
+    let crowd: Vec<_> = (0..300)
+        .map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { connect(&path).await })
+        })
+        .collect();
+    let mut inside = Vec::new();
+    for _ in 0..crowd.len() {
+        inside.push(listener.accept().await.unwrap());
+    }
+    for one in crowd {
+        one.await.unwrap().unwrap();
+    }
+}
+
 #[test]
 fn only_the_same_user_is_ours() {
     let peer = |uid| Peer { uid, pid: Some(1) };
