@@ -2,6 +2,7 @@
 //! documentation and what really goes over the socket say the same.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 #[path = "../src/rpc/tests/memory.rs"]
 #[allow(dead_code, reason = "shared with the room's own tests, which use all of it")]

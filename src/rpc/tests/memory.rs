@@ -37,6 +37,7 @@ struct State {
 }
 
 /// See the module.
+#[derive(Debug)]
 pub struct Memory {
     state: Mutex<State>,
     link: watch::Sender<LinkStatus>,
@@ -261,11 +262,9 @@ impl Backend for Memory {
             .id
             .clone()
             .unwrap_or_else(|| MessageId::new(&format!("made-{}", state.messages.len() + 1)).unwrap());
-        if let Some(before) = state.bodies.get(&id) {
-            if *before != message.payload {
-                let text = "this id belongs to a message with another body";
-                return Err(Refusal::new(ErrorKind::Conflict, text).with("id", id.as_str()));
-            }
+        if state.bodies.get(&id).is_some_and(|before| *before != message.payload) {
+            let text = "this id belongs to a message with another body";
+            return Err(Refusal::new(ErrorKind::Conflict, text).with("id", id.as_str()));
         }
         let duplicate = state.bodies.insert(id.clone(), message.payload.clone()).is_some();
         if !duplicate {
