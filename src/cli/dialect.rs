@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::show::{BAD, GOOD, WAITING, styled};
-use super::words::{counted, plain, table};
+use super::words::{count, counted, plain, table};
 use super::{Exit, Failed, Outcome, Shell};
-use crate::dialect::declarative::{Checked, examine};
+use crate::dialect::declarative::{self, Checked, Replay, examine};
 use crate::dialect::{self, Grade, Problem, builtin};
 use crate::model::ErrorKind;
 
@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   holdline dialect list
   holdline dialect show json > mine.toml     a place to begin
-  holdline dialect check mine.toml";
+  holdline dialect check mine.toml
+  holdline dialect replay mine.toml recorded.jsonl";
 
 /// `holdline dialect`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +41,16 @@ enum What {
         /// The file, or the name of one that comes with the program
         file: PathBuf,
     },
+    /// Run a dialect offline against a recorded session, and say what each line came to
+    Replay {
+        /// The dialect's file, or the name of one that comes with the program
+        file: PathBuf,
+        /// The recording: JSON lines
+        transcript: PathBuf,
+        /// Take frames the recording lacks, and other cursors, for notes
+        #[arg(long)]
+        lenient: bool,
+    },
 }
 
 /// Does what was asked for.
@@ -48,6 +59,7 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
         What::List => list(shell),
         What::Show { name } => show(name, shell),
         What::Check { file } => check(file, shell),
+        What::Replay { file, transcript, lenient } => replay(file, transcript, *lenient, shell),
     }
 }
 
@@ -88,6 +100,55 @@ fn check(file: &Path, shell: &mut Shell) -> Outcome {
         shell.print(&verdict(&checked, &name))?;
     }
     Ok(if errors { Exit::Failure } else { Exit::Ok })
+}
+
+fn replay(file: &Path, transcript: &Path, lenient: bool, shell: &mut Shell) -> Outcome {
+    let (text, name) = read(file)?;
+    let recording_name = transcript.display().to_string();
+    let recording = std::fs::read_to_string(transcript).map_err(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let exit = if missing { Exit::NotFound } else { Exit::Failure };
+        Failed::new(exit, plain(&format!("cannot read {recording_name}: {error}")))
+    })?;
+    let replayed = declarative::replay((&text, &name), (&recording, &recording_name), lenient)
+        .map_err(|problems| unusable(&problems))?;
+    if shell.json() {
+        shell.document(&replayed)?;
+    } else {
+        shell.print(&came_to(&replayed))?;
+    }
+    Ok(if replayed.mismatches == 0 { Exit::Ok } else { Exit::Failure })
+}
+
+/// The dialect, or the recording, cannot be used at all.
+fn unusable(problems: &[Problem]) -> Failed {
+    let lines: Vec<String> = problems.iter().map(|problem| plain(&problem.to_string())).collect();
+    Failed::new(Exit::Failure, "nothing was replayed").detail(lines.join("\n"))
+}
+
+/// What each line of a recording came to, for people, then how it stands.
+fn came_to(replayed: &Replay) -> String {
+    let rows: Vec<_> = replayed
+        .lines
+        .iter()
+        .map(|line| [format!("{:>4}", line.line), line.dir.to_owned(), plain(&line.came_to.join(", "))])
+        .collect();
+    let mut text = String::new();
+    for (row, line) in table(&rows).iter().zip(&replayed.lines) {
+        text.push_str(&format!("{row}\n"));
+        for mismatch in &line.mismatches {
+            text.push_str(&format!("      {} {}\n", styled(BAD, "✖"), plain(mismatch)));
+        }
+        for note in &line.notes {
+            text.push_str(&format!("      {} {}\n", styled(WAITING, "–"), plain(note)));
+        }
+    }
+    let lines = counted(replayed.lines.len() as u64, "line");
+    text.push_str(&match replayed.mismatches {
+        0 => format!("{} {lines}, all as recorded.\n", styled(GOOD, "✔")),
+        some => format!("{lines}, {} came to something else.\n", count(some as u64)),
+    });
+    text
 }
 
 /// The text of a dialect and its name.

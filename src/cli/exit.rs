@@ -93,7 +93,7 @@ pub(crate) struct Failed {
     pub(crate) exit: Exit,
     /// For programs; none where only the exit code tells.
     pub(crate) kind: Option<ErrorKind>,
-    /// A sentence: what happened. Empty: nothing is said.
+    /// A sentence: what happened. Empty where `detail` says it all.
     pub(crate) message: String,
     /// Further lines as they are, such as the place in a file. Empty where there are none.
     pub(crate) detail: String,
@@ -188,16 +188,17 @@ impl Failed {
             // That nothing runs is an answer, not an error.
             return format!("{}\n{}", self.message, field("Start it", &self.hint)).trim_end().to_owned();
         }
-        let mut text = format!("{}: {}", styled(BAD.bold(), "error"), self.message);
+        let mut lines = Vec::new();
+        if !self.message.is_empty() {
+            lines.push(format!("{}: {}", styled(BAD.bold(), "error"), self.message));
+        }
         if !self.detail.is_empty() {
-            text.push('\n');
-            text.push_str(self.detail.trim_end_matches('\n'));
+            lines.push(self.detail.trim_end_matches('\n').to_owned());
         }
         if !self.hint.is_empty() {
-            text.push_str("\n  hint: ");
-            text.push_str(&self.hint);
+            lines.push(format!("  hint: {}", self.hint));
         }
-        text
+        lines.join("\n")
     }
 
     /// As a program reads it: one line.

@@ -141,7 +141,7 @@ impl Shell {
             Ok(exit) => return exit,
             Err(failed) => failed,
         };
-        if failed.message.is_empty() {
+        if failed.message.is_empty() && failed.detail.is_empty() {
             return failed.exit;
         }
         if self.globals.json {
