@@ -1,15 +1,15 @@
 //! The command line: what a person or a script types, what they read, how it exits.
 //!
-//! - [`args`] is the grammar and nothing else; what a command does lives in a file of its name.
+//! - `args` is the grammar and nothing else; what a command does lives in a file of its name.
 //! - Commands of `ctl` are clients of the running daemon like any app: they know the RPC
 //!   contract, never the store or the session.
-//! - What a person reads is made by pure functions from a value to a `String`; only [`output`]
+//! - What a person reads is made by pure functions from a value to a `String`; only `output`
 //!   touches the terminal. Text that came from a server or an app is made harmless first.
 //! - Data goes to standard output, everything else to standard error. A reader that has gone
 //!   away (`| head`) is no failure.
 //! - A command is a file with its `Args` and `fn run(&Args, &mut Shell) -> Outcome`, one variant of
-//!   [`args::Command`] and one arm below.
-//! - A command ends as an [`Exit`] or a [`Failed`]; both know their exit code, the same with and
+//!   `args::Command` and one arm below.
+//! - A command ends as an `Exit` or a `Failed`; both know their exit code, the same with and
 //!   without `--json`.
 
 mod args;

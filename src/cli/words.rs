@@ -29,6 +29,13 @@ impl Reader {
         length(self.now.since(at))
     }
 
+    /// As [`Reader::since`], as people say it: `2 s ago`, `just now`.
+    #[must_use]
+    pub(crate) fn ago(&self, at: Timestamp) -> String {
+        let age = self.now.since(at);
+        if age < Duration::from_secs(1) { "just now".to_owned() } else { format!("{} ago", length(age)) }
+    }
+
     /// How long until then; zero where it has passed.
     #[must_use]
     pub(crate) fn until(&self, at: Timestamp) -> String {
@@ -235,6 +242,8 @@ mod tests {
         assert_eq!(reader.clock(at("2026-11-02T10:02:11Z")), "Nov 2 10:02:11");
         assert_eq!(reader.clock(at("2025-12-31T23:59:59Z")), "2025-12-31 23:59:59");
         assert_eq!(reader.since(at("2026-11-23T08:48:00Z")), "3 h 12 m");
+        assert_eq!(reader.ago(at("2026-11-23T11:59:58Z")), "2 s ago");
+        assert_eq!(reader.ago(at("2026-11-23T12:00:01Z")), "just now");
         assert_eq!(reader.until(at("2026-11-23T11:00:00Z")), "0 ms");
     }
 

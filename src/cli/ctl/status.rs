@@ -73,6 +73,7 @@ fn healthy(report: &StatusReport) -> bool {
 async fn watch(ctl: &mut Ctl<'_>) -> Outcome {
     let (_, mut changes): (SubscriptionResult, _) = ctl.subscribe("status.watch", &Empty {}).await?;
     let in_place = ctl.shell.watched() && !ctl.shell.json();
+    let mut said = String::new();
     loop {
         // Only that it changed matters: the report holds the link too.
         if in_place {
@@ -89,7 +90,10 @@ async fn watch(ctl: &mut Ctl<'_>) -> Outcome {
             ctl.shell.redraw(&text)?;
         } else {
             let line = show::status::sentence(&report.link, &report.outbox, &reader);
-            ctl.shell.print(&format!("{} {line}\n", reader.clock(reader.now)))?;
+            if line != said {
+                ctl.shell.print(&format!("{} {line}\n", reader.clock(reader.now)))?;
+                said = line;
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn list(messages: &[Message], reader: &Reader) -> String {
             plain(message.id.as_str()),
             message.state.as_str().to_owned(),
             cut(&plain(&message.kind), COLUMN),
-            format!("{} ago", reader.since(message.queued_at)),
+            reader.ago(message.queued_at),
             preview(message),
             plain(message.reason.as_deref().unwrap_or_default()),
         ]);

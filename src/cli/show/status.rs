@@ -11,12 +11,12 @@ const NAMED_APPS: usize = 8;
 /// Longest name of an app or a cursor.
 const NAME_WIDTH: usize = 40;
 
-/// The whole report. `wordy` adds what is rarely asked for.
+/// The whole report. `wordy` adds what is only good to know.
 pub(crate) fn report(report: &StatusReport, reader: &Reader, wordy: bool) -> String {
     let mut text = sentence(&report.link, &report.outbox, reader);
     text.push('\n');
     text.push_str(&what_to_do(&report.link));
-    for entry in &report.health {
+    for entry in report.health.iter().filter(|entry| wordy || entry.severity > Severity::Info) {
         text.push_str(&health(entry));
     }
     text.push('\n');
@@ -227,7 +227,7 @@ fn inbox(report: &StatusReport, reader: &Reader) -> String {
         text.push_str(&format!(" (#{first} – #{last})"));
     }
     if let Some(at) = inbox.last_event_at {
-        text.push_str(&format!(", last {} ago", reader.since(at)));
+        text.push_str(&format!(", last {}", reader.ago(at)));
         if let Some(kind) = &inbox.last_event_type {
             text.push_str(&format!(" ({})", cut(&plain(kind), NAME_WIDTH)));
         }
@@ -266,7 +266,7 @@ fn cursor_lines(cursors: &[CursorStatus], reader: &Reader) -> Vec<String> {
             };
             let seen = match (cursor.connected, cursor.last_seen) {
                 (true, _) => "connected".to_owned(),
-                (false, Some(at)) => format!("last seen {} ago", reader.since(at)),
+                (false, Some(at)) => format!("last seen {}", reader.ago(at)),
                 (false, None) => "not read yet".to_owned(),
             };
             [cut(&plain(&cursor.name), NAME_WIDTH), format!("#{}", cursor.seq), behind, seen]
