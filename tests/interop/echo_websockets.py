@@ -7,12 +7,14 @@ everything it has read is in the record; SIGKILL ends it at once. Prints the por
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 
 
 def message_id(frame):
@@ -34,9 +36,11 @@ async def main(port, record_path):
             line = {"binary": frame.hex()} if isinstance(frame, bytes) else {"text": frame}
             os.write(record, json.dumps(line).encode() + b"\n")
             ident = message_id(frame)
-            if ident is not None:
-                await connection.send(json.dumps({"type": "ack", "messageId": ident}))
-            await connection.send(frame)
+            # What has been read is recorded also when no answer can be given any more.
+            with contextlib.suppress(ConnectionClosed):
+                if ident is not None:
+                    await connection.send(json.dumps({"type": "ack", "messageId": ident}))
+                await connection.send(frame)
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
