@@ -6,7 +6,7 @@
 // Does the same as app_stdlib.py, in the same words.
 
 import net from "node:net";
-import rpc from "vscode-jsonrpc/node.js";
+import * as rpc from "vscode-jsonrpc/node";
 
 const [path, verb, ...args] = process.argv.slice(2);
 const socket = net.connect(path);
