@@ -30,20 +30,23 @@ def message_id(frame):
 
 async def main(port, record_path):
     record = os.open(record_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
     async def echo(connection):
         async for frame in connection:
             line = {"binary": frame.hex()} if isinstance(frame, bytes) else {"text": frame}
             os.write(record, json.dumps(line).encode() + b"\n")
+            if stop.is_set():
+                # Only what has been read already is still recorded: a send would wait for the
+                # end of the connection, which waits for the frames before it to be taken.
+                continue
             ident = message_id(frame)
-            # What has been read is recorded also when no answer can be given any more.
             with contextlib.suppress(ConnectionClosed):
                 if ident is not None:
                     await connection.send(json.dumps({"type": "ack", "messageId": ident}))
                 await connection.send(frame)
 
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with serve(echo, "127.0.0.1", port) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await stop.wait()
