@@ -151,7 +151,8 @@ impl Writer {
         if let Some(open) = &state.open {
             let deadline = open.since + RIDE;
             let full = open.requests >= BATCH || open.bytes >= BATCH_BYTES;
-            if open.urgency == Urgency::Now || full || now >= deadline || leaving || probing {
+            let only_questions = open.requests == 0;
+            if open.urgency == Urgency::Now || full || only_questions || now >= deadline || leaving {
                 self.commit(state)?;
                 return Ok(Next::Work);
             }
@@ -173,7 +174,9 @@ impl Writer {
         use mpsc::error::TryRecvError::Disconnected;
         let (mut requests, mut bytes) = (0, 0);
         let mut engine_gone = false;
-        while requests < BATCH - CLIENTS_SHARE && bytes < BATCH_BYTES {
+        // What waits to be done again is done first; more would only pile up here.
+        let room = !state.stalled || state.asks.is_empty();
+        while room && requests < BATCH - CLIENTS_SHARE && bytes < BATCH_BYTES {
             match self.engine.try_recv() {
                 Ok(ask) => {
                     if let EngineAsk::Records(records) = &ask {

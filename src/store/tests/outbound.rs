@@ -261,6 +261,25 @@ async fn due_rows_come_by_lane_and_within_limits() {
 }
 
 #[tokio::test]
+async fn the_oldest_queued_message_is_known_without_a_search() {
+    let mut room = Room::new();
+    let mut ids = Vec::new();
+    for body in ["1", "2", "3"] {
+        ids.push(room.send(message(body)).await.id);
+    }
+    for id in &ids {
+        let oldest = room.store.get(id).await.unwrap().unwrap();
+        assert_eq!(room.store.counters().oldest_queued_at, Some(oldest.message.queued_at));
+        room.record(vec![ended(oldest.place, id, MessageState::Accepted)]).await;
+    }
+    assert_eq!(room.store.counters().oldest_queued_at, None);
+    room.send(message("4")).await;
+    assert!(room.store.counters().oldest_queued_at.is_some());
+    let room = room.reopen().await;
+    assert!(room.store.counters().oldest_queued_at.is_some());
+}
+
+#[tokio::test]
 async fn levels_only_rise_after_an_end() {
     let mut room = Room::new();
     let id = room.finish(message("1"), MessageState::Received).await;
