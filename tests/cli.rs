@@ -52,7 +52,8 @@ fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
-/// A daemon that gives every request with an id the same answer.
+/// A daemon of a few lines: `answer` makes an answer of a request; what it puts into `then` is
+/// written after it.
 fn daemon(home: &Home, answer: impl Fn(&Value) -> Value + Send + 'static) {
     let listener = UnixListener::bind(home.socket()).expect("the socket is free");
     std::thread::spawn(move || {
@@ -71,8 +72,11 @@ fn serve(stream: &UnixStream, answer: &impl Fn(&Value) -> Value) {
         let mut reply = answer(&request);
         reply["jsonrpc"] = json!("2.0");
         reply["id"] = request["id"].clone();
-        if writeln!(&mut &*stream, "{reply}").is_err() {
-            return;
+        let then = reply.as_object_mut().and_then(|reply| reply.remove("then")).unwrap_or_default();
+        for line in std::iter::once(&reply).chain(then.as_array().into_iter().flatten()) {
+            if writeln!(&mut &*stream, "{line}").is_err() {
+                return;
+            }
         }
     }
 }
@@ -260,6 +264,74 @@ fn what_is_sent_is_what_was_typed() {
         params["data"].is_null() && params["id"].is_string(),
         "an id of ours, and a null that stays: {params}"
     );
+}
+
+fn event(seq: i64) -> Value {
+    json!({ "seq": seq, "id": null, "type": "t", "data": seq, "received_at": "2026-11-23T10:02:11.000Z" })
+}
+
+/// What was printed: numbers of events as they are, gaps as `from-to`.
+fn read(output: &Output) -> Vec<String> {
+    out(output)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("one document per line"))
+        .map(|line| match line.get("gap") {
+            Some(gap) => format!("{}-{}", gap["from"], gap["to"]),
+            None => line["seq"].to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn events_are_read_page_by_page_with_their_gaps_in_place() {
+    let home = Home::new();
+    daemon(&home, |request| {
+        let params = &request["params"];
+        let gap = |from: i64, to: i64| json!({ "from": from, "to": to, "reason": "retention" });
+        let (events, gaps, next, more) = match params["from"].as_i64() {
+            None => (vec![event(4), event(6)], vec![gap(1, 3), gap(5, 5)], 7, true),
+            Some(7) => (vec![event(9)], vec![gap(7, 8), gap(10, 10)], 11, false),
+            Some(other) => panic!("nothing leads to {other}"),
+        };
+        // What is read on has to be of the same database.
+        assert_eq!(params["epoch"], if next == 7 { Value::Null } else { json!("e") });
+        json!({ "result": { "events": events, "gaps": gaps, "next": next, "more": more, "epoch": "e",
+            "first_seq": 4, "last_seq": 10 } })
+    });
+    let output = home.run(&["ctl", "events", "--json"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert_eq!(read(&output), ["1-3", "4", "5-5", "6", "7-8", "9", "10-10"]);
+}
+
+#[test]
+fn a_cursor_is_moved_behind_what_was_shown_and_no_further() {
+    let home = Home::new();
+    let (told, acks) = std::sync::mpsc::channel();
+    daemon(&home, move |request| {
+        if request["method"] == "events.ack" {
+            told.send(request["params"]["seq"].clone()).expect("the test waits");
+            return json!({ "result": { "cursor": "c", "seq": request["params"]["seq"] } });
+        }
+        assert_eq!(request["params"]["ack"], "manual");
+        let note = |method: &str, params: Value| {
+            let mut params = params;
+            params["subscription"] = json!("s");
+            json!({ "jsonrpc": "2.0", "method": method, "params": params })
+        };
+        let told = |seq: i64| {
+            note("event", json!({ "epoch": "e", "event": event(seq), "prev": seq - 1, "replay": true }))
+        };
+        json!({ "result": { "subscription": "s", "from": 1, "epoch": "e", "created": true }, "then": [
+            told(1), note("gap", json!({ "from": 2, "to": 4, "reason": "server" })), told(5), told(6),
+            note("caught_up", json!({ "seq": 6 })) ] })
+    });
+    let output = home.run(&["ctl", "events", "--cursor", "c", "--json"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert_eq!(read(&output), ["1", "2-4", "5", "6"]);
+    assert_eq!(acks.try_iter().collect::<Vec<_>>(), [json!(6)]);
+    let output = home.run(&["ctl", "events", "--cursor", "c", "--limit", "2", "--json"]);
+    assert_eq!(read(&output), ["1", "2-4", "5"]);
+    assert_eq!(acks.try_iter().collect::<Vec<_>>(), [json!(5)]);
 }
 
 #[test]
