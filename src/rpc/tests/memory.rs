@@ -38,18 +38,18 @@ struct State {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     state: Mutex<State>,
     link: watch::Sender<LinkStatus>,
     last: watch::Sender<Seq>,
     moves: broadcast::Sender<Moved>,
     ephemeral: broadcast::Sender<Arc<EventRow>>,
     /// Sends of this type answer only after this.
-    pub release: Arc<Notify>,
+    pub(crate) release: Arc<Notify>,
 }
 
 impl Memory {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             link: watch::Sender::new(link(LinkState::Connected)),
@@ -75,16 +75,16 @@ impl Memory {
         seq
     }
 
-    pub fn event(&self, kind: &str, data: &str) -> i64 {
+    pub(crate) fn event(&self, kind: &str, data: &str) -> i64 {
         let payload = Payload::Json(data.into());
         self.append(RowKind::Event { id: None, kind: kind.into(), payload })
     }
 
-    pub fn gap(&self, reason: GapReason) -> i64 {
+    pub(crate) fn gap(&self, reason: GapReason) -> i64 {
         self.append(RowKind::Gap(reason))
     }
 
-    pub fn bad(&self, raw: &str) -> i64 {
+    pub(crate) fn bad(&self, raw: &str) -> i64 {
         let seq = self.append(RowKind::Bad);
         let entry = QuarantineEntry {
             id: Seq(seq),
@@ -97,48 +97,48 @@ impl Memory {
         seq
     }
 
-    pub fn pass(&self, kind: &str) {
+    pub(crate) fn pass(&self, kind: &str) {
         let payload = Payload::Json("1".into());
         let kind = RowKind::Event { id: None, kind: kind.into(), payload };
         let _ = self.ephemeral.send(Arc::new(EventRow { seq: None, received_at: NOW, kind }));
     }
 
-    pub fn prune(&self, through: i64) {
+    pub(crate) fn prune(&self, through: i64) {
         let mut state = self.lock();
         state.rows.retain(|seq, _| *seq > through);
         state.pruned_through = through;
     }
 
-    pub fn move_message(&self, id: &str, to: MessageState) {
+    pub(crate) fn move_message(&self, id: &str, to: MessageState) {
         let moved = Moved { id: MessageId::new(id).unwrap(), state: to, attempt: 1, reason: None };
         let _ = self.moves.send(moved);
     }
 
-    pub fn link_is(&self, state: LinkState) {
+    pub(crate) fn link_is(&self, state: LinkState) {
         self.link.send_replace(link(state));
     }
 
-    pub fn kinds(&self) -> Vec<String> {
+    pub(crate) fn kinds(&self) -> Vec<String> {
         self.lock().messages.iter().map(|message| message.kind.clone()).collect()
     }
 
-    pub fn cursor(&self, name: &str) -> Option<i64> {
+    pub(crate) fn cursor(&self, name: &str) -> Option<i64> {
         self.lock().cursors.get(name).copied()
     }
 
-    pub fn acks(&self) -> Vec<(String, i64, bool)> {
+    pub(crate) fn acks(&self) -> Vec<(String, i64, bool)> {
         self.lock().acks.clone()
     }
 
-    pub fn counted(&self, metric: &str) -> u64 {
+    pub(crate) fn counted(&self, metric: &str) -> u64 {
         self.lock().counts.get(metric).copied().unwrap_or(0)
     }
 
-    pub fn gauged(&self, metric: &str) -> i64 {
+    pub(crate) fn gauged(&self, metric: &str) -> i64 {
         self.lock().gauges.get(metric).copied().unwrap_or(0)
     }
 
-    pub fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.lock().stopped
     }
 
