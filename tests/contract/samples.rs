@@ -114,6 +114,19 @@ async fn what_goes_over_the_socket_stays_as_it_is() {
     insta::assert_snapshot!("samples", seen);
 }
 
+#[tokio::test]
+async fn every_method_refuses_a_parameter_it_does_not_know() {
+    let door = Door::open(rpc::Limits::default());
+    let client = holdline::client::Client::connect(&door.path).await.unwrap();
+    for method in rpc::openrpc()["methods"].as_array().unwrap() {
+        let name = method["name"].as_str().unwrap();
+        let params = serde_json::json!({ "no_such_parameter": 1 });
+        let error = client.call::<_, serde_json::Value>(name, &params).await.expect_err(name);
+        assert!(error.to_string().contains("unknown field `no_such_parameter`"), "{name}: {error}");
+    }
+    assert!(!door.memory.stopped());
+}
+
 #[test]
 fn every_method_has_a_sample() {
     let document = rpc::openrpc();

@@ -184,6 +184,10 @@ async fn a_crowd_at_the_door_waits_and_all_get_in() {
             tokio::spawn(async move { connect(&path).await })
         })
         .collect();
+    // More of them than the system queues, before the first is let in.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
     let mut inside = Vec::new();
     for _ in 0..crowd.len() {
         inside.push(listener.accept().await.unwrap());

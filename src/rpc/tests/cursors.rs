@@ -202,6 +202,25 @@ async fn a_cursor_older_than_what_is_kept_is_served_with_a_gap() {
 }
 
 #[tokio::test]
+async fn what_a_blocked_app_was_told_is_settled_before_another_takes_its_cursor_over() {
+    let house = House::new();
+    let body = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..2_000 {
+        house.memory.event("a", &body);
+    }
+    let mut first = house.app_with_room(200_000);
+    first.line(r#"{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"cursor":"c"}}"#).await;
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.memory.cursor("c"), Some(0), "it stands in the middle of its first page");
+    let mut second = house.app();
+    let from = subscribe(&mut second, r#"{"cursor":"c"}"#).await["from"].as_i64().unwrap();
+    assert!((50..250).contains(&from), "{from}");
+    assert_eq!(second.told("event").await["event"]["seq"], from);
+}
+
+#[tokio::test]
 async fn the_newer_subscription_takes_the_cursor_over() {
     let house = House::new();
     let (mut first, mut second) = (house.app(), house.app());

@@ -76,6 +76,12 @@ async fn what_is_no_request_gets_the_code_of_the_specification_and_the_next_one_
             "1",
         ),
         (
+            "parameters by position where there are none",
+            br#"{"jsonrpc":"2.0","id":1,"method":"status","params":[1]}"#,
+            INVALID_PARAMS,
+            "1",
+        ),
+        (
             "an unknown parameter",
             br#"{"jsonrpc":"2.0","id":1,"method":"status","params":{"x":1}}"#,
             INVALID_PARAMS,
