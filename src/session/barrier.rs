@@ -31,6 +31,10 @@ struct Out {
     number: u64,
     sent: Instant,
     covers: u64,
+    /// A pong came instead that is none of ours.
+    odd: bool,
+    /// It had its time.
+    overdue: bool,
 }
 
 /// What the pong to our ping tells.
@@ -102,7 +106,7 @@ impl Barrier {
     /// A ping goes out now, behind everything up to `covers`: its payload.
     pub(super) fn ping(&mut self, now: Instant, covers: u64) -> Vec<u8> {
         self.number += 1;
-        self.out = Some(Out { number: self.number, sent: now, covers });
+        self.out = Some(Out { number: self.number, sent: now, covers, odd: false, overdue: false });
         self.last = Some(now);
         self.waiting_since = None;
         self.payload(self.number)
@@ -115,22 +119,40 @@ impl Barrier {
     /// A pong came. None where it is not the one that is out.
     pub(super) fn pong(&mut self, now: Instant, payload: &[u8]) -> Option<Echoed> {
         let out = self.out?;
-        if payload != self.payload(out.number) {
-            return None;
+        if payload == self.payload(out.number) {
+            self.out = None;
+            return Some(Echoed { covers: out.covers, rtt: now - out.sent });
         }
-        self.out = None;
-        Some(Echoed { covers: out.covers, rtt: now - out.sent })
+        let ours = payload.starts_with(&self.nonce.to_be_bytes());
+        self.out = Some(Out { odd: out.odd || !ours, ..out });
+        None
     }
 
-    /// When the pong that is out is given up.
+    /// When the pong that is out has had its time.
     pub(super) fn overdue_at(&self, timeout: Duration) -> Option<Instant> {
-        Some(self.out?.sent + timeout)
+        self.out.filter(|out| !out.overdue).map(|out| out.sent + timeout)
     }
 
-    /// The pong that is out is given up. Whether bytes came since it was sent is what
-    /// `last_heard` says: only then the silence is about pongs.
-    pub(super) fn give_up(&mut self, last_heard: Instant) -> bool {
-        self.out.take().is_some_and(|out| last_heard > out.sent)
+    /// The pong that is out has had its time. Returns whether it is given up: the other side
+    /// answered pings meanwhile, only not with what it was sent. Silence, though, may be the link's.
+    pub(super) fn overdue(&mut self) -> bool {
+        let Some(out) = &mut self.out else { return false };
+        out.overdue = true;
+        let answered = out.odd;
+        if answered {
+            self.out = None;
+        }
+        answered
+    }
+
+    /// Bytes came. Returns whether a pong is given up: what is heard behind it in time came before
+    /// it in the stream, so it never was there.
+    pub(super) fn heard(&mut self) -> bool {
+        let missing = self.out.is_some_and(|out| out.overdue);
+        if missing {
+            self.out = None;
+        }
+        missing
     }
 }
 
@@ -174,5 +196,19 @@ mod tests {
         assert_ne!(first, second);
         assert!(barrier.pong(at(31), &first).is_none(), "an old pong proves nothing new");
         assert!(barrier.pong(at(32), &second).is_some());
+    }
+
+    #[test]
+    fn a_pong_is_given_up_when_others_come_instead_or_bytes_come_after_its_time() {
+        let mut barrier = Barrier::new(7, Echo::Expected);
+        barrier.ping(at(0), 1);
+        assert!(!barrier.heard(), "it may still be on its way");
+        assert!(!barrier.overdue(), "the silence may be the link's");
+        assert_eq!(barrier.overdue_at(LINGER), None);
+        assert!(barrier.heard());
+        barrier.ping(at(100), 1);
+        barrier.pong(at(101), b"");
+        assert!(barrier.overdue());
+        assert!(!barrier.is_out());
     }
 }

@@ -5,14 +5,17 @@
 //! unconfirmed is put down as released and read again from its place, so a resend needs no memory
 //! of its own and comes before everything newer.
 
+mod answers;
+mod ready;
+mod release;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::dialect::Outgoing;
 use crate::model::{
-    Confirm, Delivery as Class, Due, DueRow, Failure, Instant, MessageId, MessageState, Place, Record,
-    Recorded, Resend, Severity,
+    Confirm, Delivery as Class, DueRow, Instant, MessageId, MessageState, Place, Record, Recorded, Resend,
+    Severity,
 };
 
 use super::connection::Connection;
@@ -21,11 +24,13 @@ use super::lanes::Lanes;
 use super::learned::Learned;
 use super::loader::{Loader, MOST_BYTES};
 use super::past::Past;
-use super::suspicion::{STRIKES, Suspicion};
+use super::suspicion::Suspicion;
 use super::trail::Trails;
 use super::turn::Turn;
 use super::wire::Wire;
 use super::{Change, Output, Settings, Timer};
+
+pub(super) use answers::reason;
 
 /// Frames handed to the link and not flushed, at most, before messages wait: control traffic never
 /// has more than this before it.
@@ -112,18 +117,18 @@ impl Entry {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    pub(super) rows: BTreeMap<Place, Entry>,
+    rows: BTreeMap<Place, Entry>,
     bytes: usize,
-    pub(super) waiting: BTreeSet<Place>,
-    pub(super) deadlines: BTreeSet<(Instant, Place)>,
-    pub(super) lanes: Lanes,
+    waiting: BTreeSet<Place>,
+    deadlines: BTreeSet<(Instant, Place)>,
+    lanes: Lanes,
     loader: Loader,
-    pub(super) past: Past,
-    pub(super) wire: Wire,
+    past: Past,
+    wire: Wire,
     claims: HashMap<u64, Place>,
     releases: BTreeMap<u64, Vec<Place>>,
-    pub(super) trails: Trails,
-    pub(super) suspicion: Suspicion,
+    trails: Trails,
+    suspicion: Suspicion,
     drain: Drain,
     bears: Option<usize>,
     pass: u64,
@@ -392,199 +397,6 @@ impl Delivery {
         }
     }
 
-    /// Holds a row ready. Returns false where its lane cannot take it now.
-    fn take(&mut self, turn: &mut Turn<'_>, row: DueRow, backlog: bool) -> bool {
-        if self.rows.contains_key(&row.place) {
-            return true;
-        }
-        let Some(row) = self.past.revise(row) else {
-            return true;
-        };
-        let place = row.place;
-        let tries = self.trails.tries(&row.id).max(row.attempts).max(u32::from(row.was_sent));
-        let total = self.window(turn.settings);
-        if self.lanes.stopped().any(|(_, stop)| stop == place) {
-            // It stopped its lane once, and is queued all the same: somebody let it go.
-            self.lanes.release(place, turn.out);
-            self.tell_stopped(turn);
-        }
-        let first = row.attempts == 0 && !row.was_sent && tries == 0;
-        if self.lanes.barred(&row.lane, place, first)
-            || self.lanes.has_enough(turn.settings, &row.lane, total)
-        {
-            return false;
-        }
-        let not_before = self.past.setback(&row).map(|setback| setback.not_before);
-        let rest = not_before.filter(|at| *at > turn.at.instant);
-        let bytes = row.payload.len();
-        self.bytes += bytes;
-        let lane = self.lanes.at(&row.lane);
-        if row.attempts > 0 {
-            lane.failed.insert(place);
-        }
-        let stage = if rest.is_some() {
-            Stage::Resting
-        } else {
-            lane.waiting += 1;
-            self.waiting.insert(place);
-            Stage::Waiting
-        };
-        let expires = row.expires_at.map(|at| turn.instant_of(at));
-        let entry = Entry {
-            bytes,
-            expires,
-            tries,
-            doubt: false,
-            claimed: false,
-            backlog,
-            deadline: None,
-            references: Vec::new(),
-            counters: Vec::new(),
-            stage,
-            row,
-        };
-        self.rows.insert(place, entry);
-        self.set_deadline(place, rest.map(|at| expires.map_or(at, |expires| at.min(expires))));
-        true
-    }
-
-    /// New rows were committed.
-    pub(super) fn queued(&mut self, turn: &mut Turn<'_>, link: bool, previous: Place, rows: Vec<DueRow>) {
-        let last = rows.last().map_or(previous, |row| row.place);
-        if !self.loader.heard(previous, last) || !link {
-            for row in &rows {
-                self.lanes.passed(&row.lane, row.place);
-            }
-            return;
-        }
-        let most = (2 * self.window(turn.settings)).max(FEWEST_ROWS);
-        for row in rows {
-            if self.rows.len() - self.wire.aside.messages >= most
-                || self.bytes - self.wire.aside.bytes >= MOST_BYTES
-            {
-                self.loader.took(Place(row.place.0 - 1), false);
-                return;
-            }
-            let (lane, place) = (Arc::clone(&row.lane), row.place);
-            if self.lanes.apart(&lane).is_some() {
-                self.lanes.passed(&lane, place);
-            } else if !self.take(turn, row, false) {
-                self.lanes.set_apart(&lane, Place(place.0 - 1), place);
-            }
-        }
-        self.loader.took(last, true);
-    }
-
-    /// The store's answer.
-    pub(super) fn due(&mut self, turn: &mut Turn<'_>, link: bool, due: Due) {
-        let answer = self.loader.answered(due);
-        if let Some(answer) = answer.filter(|_| link) {
-            let mut through = answer.through;
-            let mut end = answer.end;
-            for row in answer.rows {
-                let (lane, place) = (Arc::clone(&row.lane), row.place);
-                if answer.lane.is_some() {
-                    if !self.take(turn, row, answer.backlog) {
-                        (through, end) = (Place(place.0 - 1), false);
-                        break;
-                    }
-                } else if self.lanes.apart(&lane).is_some() {
-                    self.lanes.passed(&lane, place);
-                } else if !self.take(turn, row, answer.backlog) {
-                    self.lanes.set_apart(&lane, Place(place.0 - 1), place);
-                }
-            }
-            if let Some(lane) = answer.lane {
-                self.lanes.read(&lane, through, end);
-            }
-        }
-        if !self.loader.is_waiting() {
-            self.past.settle();
-        }
-    }
-
-    /// Rows behind a message that stops its lane are not needed for now: they are read again when
-    /// it goes on.
-    pub(super) fn make_way(&mut self, name: &Arc<str>) {
-        let barred = |place: &Place| {
-            let entry = self.rows.get(place)?;
-            (entry.row.lane == *name && self.lanes.barred(name, *place, entry.first_attempt()))
-                .then_some(*place)
-        };
-        let behind: Vec<Place> = self.waiting.iter().filter_map(barred).collect();
-        let (Some(first), Some(last)) = (behind.first().copied(), behind.last().copied()) else {
-            return;
-        };
-        for place in behind {
-            self.forget(place);
-        }
-        self.lanes.set_apart(name, Place(first.0 - 1), last);
-    }
-
-    /// A row has another message in its place now.
-    pub(super) fn superseded(&mut self, turn: &mut Turn<'_>, link: bool, old: &MessageId, row: DueRow) {
-        let place = row.place;
-        if let Some(held) = self.rows.get(&place) {
-            if held.row.id != row.id {
-                let backlog = held.backlog;
-                self.drop_row(place);
-                self.take_or_rewind(turn, row, backlog);
-            }
-        } else if link && self.is_behind(&row) {
-            self.take_or_rewind(turn, row, false);
-        } else if self.loader.is_waiting() {
-            self.past.replaced(row);
-        }
-        self.trails.note(old, MessageState::Superseded, turn.at.wall, self.trails.tries(old), None);
-    }
-
-    fn is_behind(&self, row: &DueRow) -> bool {
-        let read = self.lanes.apart(&row.lane).map_or(self.loader.cursor(), |apart| apart.after);
-        row.place <= read
-    }
-
-    fn take_or_rewind(&mut self, turn: &mut Turn<'_>, row: DueRow, backlog: bool) {
-        let (lane, place) = (Arc::clone(&row.lane), row.place);
-        if !self.take(turn, row, backlog) {
-            self.lanes.set_apart(&lane, Place(place.0 - 1), place);
-        }
-    }
-
-    /// Rows are back in the queue: they are read again from their places.
-    pub(super) fn requeued(&mut self, turn: &mut Turn<'_>, rows: &[DueRow]) {
-        for row in rows {
-            self.past.requeued(row.place);
-            self.unstop(turn, row.place);
-            self.trails.note(&row.id, MessageState::Queued, turn.at.wall, 0, Some("retried on request"));
-            if self.lanes.apart(&row.lane).is_some() {
-                self.lanes.set_apart(&row.lane, Place(row.place.0 - 1), row.place);
-            }
-            self.loader.rewind(row.place);
-        }
-    }
-
-    /// Rows ended without us.
-    pub(super) fn gone(&mut self, turn: &mut Turn<'_>, places: &[Place]) {
-        for place in places {
-            self.unstop(turn, *place);
-            self.drop_row(*place);
-            self.past.gone(*place, self.loader.is_waiting());
-        }
-    }
-
-    fn drop_row(&mut self, place: Place) {
-        if let Some(entry) = self.forget(place) {
-            self.wire.unname(place, &entry.references, &entry.counters, None);
-            self.lanes.at(&entry.row.lane).failed.remove(&place);
-            self.lanes.tidy(&entry.row.lane);
-        }
-    }
-
-    /// Another server, which bears so many unconfirmed messages.
-    pub(super) const fn use_server(&mut self, bears: Option<usize>) {
-        self.bears = bears;
-    }
-
     /// Somebody wants to take a row back: true where it is not on the wire and goes out no more.
     pub(super) fn withdraw(&mut self, place: Place) -> bool {
         if self.on_wire(place) || matches!(self.rows.get(&place), Some(Entry { stage: Stage::Claiming, .. }))
@@ -606,6 +418,11 @@ impl Delivery {
     pub(super) fn wire_places(&self) -> Vec<Place> {
         let held = self.rows.iter().filter(|(_, entry)| entry.doubt).map(|(place, _)| *place);
         held.chain(self.releases.values().flatten().copied()).collect()
+    }
+
+    /// Whether flushed messages wait for a pong.
+    pub(super) fn awaits_pong(&self) -> bool {
+        self.wire.awaits_pong()
     }
 
     /// Messages written and not confirmed.
@@ -658,81 +475,6 @@ impl Delivery {
         }
     }
 
-    fn lost_for_good(&mut self, turn: &mut Turn<'_>, id: &MessageId, state: MessageState) {
-        let reason = if state == MessageState::Uncertain {
-            "the link was lost before the server answered"
-        } else {
-            "a newer value of its key is queued"
-        };
-        let attempt = self.trails.tries(id);
-        self.trails.note(id, state, turn.at.wall, attempt, Some(reason));
-        turn.out.publish(Change::Message {
-            id: id.clone(),
-            state,
-            attempt,
-            finished: !state.waits_for_person(),
-            reason: Some(reason.to_owned()),
-            reply: None,
-        });
-    }
-
-    /// The link is gone: what was on the wire is released, everything is read anew on the next one.
-    pub(super) fn link_lost(&mut self, turn: &mut Turn<'_>, failure: &Failure) {
-        self.find_poison(turn, failure);
-        let mut released = Vec::new();
-        let places: Vec<Place> = self.rows.keys().copied().collect();
-        for place in places {
-            let Some(entry) = self.rows.get(&place) else { continue };
-            let out = matches!(entry.stage, Stage::Wire(_));
-            if out || entry.doubt || entry.row.delivery == Class::Latest && entry.tries > 0 {
-                released.push(place);
-            }
-            if out && entry.row.resend == Resend::Always {
-                let why = "the link was lost before the server answered";
-                self.tell(turn, place, MessageState::Queued, Some(why));
-            }
-        }
-        if !released.is_empty() {
-            let ticket = turn.out.record(Record::Released { places: released.clone() });
-            self.releases.insert(ticket, released);
-        }
-        self.rows.clear();
-        self.bytes = 0;
-        self.waiting.clear();
-        self.deadlines.clear();
-        self.wire = Wire::default();
-        self.lanes.clear();
-        self.loader.reset();
-        self.window_full = false;
-        for timer in [Timer::Confirm, Timer::Deferred, Timer::Decide, Timer::Drain] {
-            turn.timers.set(timer, None);
-        }
-    }
-
-    /// A message that was alone on the wire at a death may be its cause.
-    fn find_poison(&mut self, turn: &mut Turn<'_>, failure: &Failure) {
-        let cautious = self.suspicion.cautious();
-        let flying = self.rows.iter().filter(|(_, entry)| matches!(entry.stage, Stage::Wire(_)));
-        let suspects: Vec<Place> = flying.map(|(place, _)| *place).collect();
-        if !self.suspicion.died(suspects.len(), failure) {
-            return;
-        }
-        let Some(place) = suspects.first().copied() else { return };
-        let Some(entry) = self.rows.get_mut(&place) else { return };
-        entry.row.strikes += 1;
-        let (attempts, strikes) = (entry.row.attempts, entry.row.strikes);
-        if cautious && matches!(failure, Failure::Closed { code: 1009, .. }) {
-            let why = format!("too_large: {failure}");
-            self.end(turn, place, MessageState::Rejected, Some(why), false);
-        } else if strikes >= STRIKES {
-            let why = format!("poison: {STRIKES} connections ended while it was alone on the wire");
-            self.end(turn, place, MessageState::Parked, Some(why), false);
-        } else {
-            self.past.failed(&entry.row, turn.at.instant);
-            turn.out.record(Record::Failed { place, attempts, strikes });
-        }
-    }
-
     /// When the next row is to be looked at, and why.
     pub(super) fn set_timers(&self, turn: &mut Turn<'_>) {
         let first = self.deadlines.first().and_then(|(at, place)| {
@@ -755,13 +497,4 @@ impl Delivery {
     ) -> Option<(MessageState, u32, Vec<crate::model::HistoryEntry>)> {
         self.trails.get(id)
     }
-}
-
-/// How long a message rests after its `attempts`th failure that counts.
-pub(super) fn rest_after(turn: &mut Turn<'_>, attempts: u32, wish: Option<Duration>) -> Duration {
-    use super::backoff::{LONGEST_WISH, delay_at, shorten, stretch};
-    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-    let delay = delay_at(&turn.settings.reconnect.delays, step);
-    let rest = shorten(delay, turn.settings.reconnect.jitter, turn.rng);
-    wish.map_or(rest, |wish| rest.max(stretch(wish.min(LONGEST_WISH), turn.rng)))
 }

@@ -57,6 +57,11 @@ impl Inbound {
     pub(super) fn use_server(&mut self, remembered: &Remembered) {
         self.cursors = remembered.cursors.clone();
         self.kept = remembered.kept.clone();
+        for pending in self.pending.values_mut() {
+            // What the other server left behind is not for this one.
+            pending.cursors.clear();
+            pending.kept.clear();
+        }
     }
 
     /// What a connection begins with.

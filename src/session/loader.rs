@@ -38,6 +38,8 @@ pub(super) struct Loader {
 pub(super) struct Answer {
     /// Only this lane was asked for.
     pub(super) lane: Option<Arc<str>>,
+    /// Behind this place.
+    pub(super) after: Place,
     /// The rows.
     pub(super) rows: Vec<DueRow>,
     /// There was nothing more.
@@ -142,6 +144,7 @@ impl Loader {
             self.complete = end && self.cursor >= self.known;
             self.caught_up |= end;
         }
-        Some(Answer { lane: asked.query.lane, rows: due.rows, end, through, backlog })
+        let DueQuery { after, lane, .. } = asked.query;
+        Some(Answer { lane, after, rows: due.rows, end, through, backlog })
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dialect::{About, Act, Connect, Dialect};
+use crate::dialect::{Connect, Dialect};
 use crate::model::{
-    Confirm, ErrorKind, Failure, Frame, HistoryEntry, Instant, LinkState, LinkStatus, MessageId,
-    MessageState, Moment, Payload, Place, ReasonKind, Recorded, Refusal, Remembered, Secret, Unit,
+    Confirm, Failure, Frame, HistoryEntry, Instant, LinkState, LinkStatus, MessageId, MessageState, Moment,
+    Payload, Place, ReasonKind, Recorded, Remembered, Secret,
 };
 
-use super::answers::reason;
 use super::barrier::Echo;
 use super::connection::Connection;
 use super::delivery::Delivery;
@@ -19,7 +18,7 @@ use super::passing::Passing;
 use super::phase::{Phase, Stage};
 use super::timers::Timers;
 use super::turn::{Outputs, Turn};
-use super::{Change, Input, Output, Settings, Timer};
+use super::{Input, Output, Settings, Timer};
 
 /// How long our disk may hold reading before the link is given up.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
@@ -64,6 +63,8 @@ macro_rules! turn {
         }
     };
 }
+
+mod acts;
 
 impl Session {
     /// A session that has not begun ([`Input::Start`]). The same seed and the same inputs give the
@@ -355,8 +356,22 @@ impl Session {
     }
 
     fn heard(&mut self, at: Moment) {
-        if let Some(link) = &mut self.link {
-            link.heartbeat.heard(at.instant);
+        let Some(link) = &mut self.link else { return };
+        link.heartbeat.heard(at.instant);
+        if link.barrier.heard() {
+            self.pong_missing(at);
+        }
+    }
+
+    /// A pong never came on a link that delivers.
+    fn pong_missing(&mut self, at: Moment) {
+        let Some(link) = &mut self.link else { return };
+        if link.barrier.echo() == Echo::Expected {
+            link.barrier.set_echo(Echo::Missing);
+            self.learned.set_no_echo(true, &mut self.out);
+            self.delivery.pongs_missing(&mut turn!(self, at));
+        } else if self.delivery.awaits_pong() {
+            link.barrier.flushed(at.instant);
         }
     }
 
@@ -373,9 +388,9 @@ impl Session {
     }
 
     fn pong(&mut self, at: Moment, payload: &[u8]) {
+        let echoed = self.link.as_mut().and_then(|link| link.barrier.pong(at.instant, payload));
         self.heard(at);
-        let Some(link) = &mut self.link else { return };
-        let Some(echoed) = link.barrier.pong(at.instant, payload) else { return };
+        let (Some(link), Some(echoed)) = (&mut self.link, echoed) else { return };
         link.heartbeat.measured(echoed.rtt);
         if link.barrier.echo() != Echo::Seen {
             link.barrier.set_echo(Echo::Seen);
@@ -433,16 +448,10 @@ impl Session {
     fn barrier_due(&mut self, at: Moment) {
         let Some(link) = &mut self.link else { return };
         let overdue = link.barrier.overdue_at(link.plan(&self.settings).timeout);
-        if overdue.is_some_and(|overdue| overdue <= at.instant) {
-            let alive = link.barrier.give_up(link.heartbeat.last_heard());
-            if alive && link.barrier.echo() == Echo::Expected {
-                link.barrier.set_echo(Echo::Missing);
-                self.learned.set_no_echo(true, &mut self.out);
-                self.delivery.pongs_missing(&mut turn!(self, at));
-            } else if !self.delivery.wire.unread.is_empty() {
-                link.barrier.flushed(at.instant);
-            }
+        if overdue.is_some_and(|overdue| overdue <= at.instant) && link.barrier.overdue() {
+            self.pong_missing(at);
         }
+        let Some(link) = &self.link else { return };
         let due = link.barrier.due(self.delivery.window_full);
         if due.is_some_and(|due| due <= at.instant) {
             self.ping(at);
@@ -453,109 +462,6 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         let payload = link.barrier.ping(at.instant, self.out.written());
         self.out.push(Output::Ping(payload));
-    }
-
-    fn act(&mut self, at: Moment, acts: Vec<Act>) {
-        for act in acts {
-            let Some(link) = &mut self.link else { return };
-            match act {
-                Act::Send(frame) => {
-                    self.out.write(frame);
-                }
-                Act::Started { resumed } => self.started(at, resumed),
-                Act::Store { unit, then } => {
-                    self.tell_gap(at);
-                    self.store(at, unit, then);
-                }
-                Act::Accepted { about, data } => self.accepted(at, &about, data),
-                Act::Received { about, data: _ } => {
-                    if self.delivery.received(&mut turn!(self, at), &mut self.learned, &about) {
-                        self.replied(at);
-                    }
-                }
-                Act::Rejected { about, code, message, otherwise } => {
-                    let why = reason("rejected", code.as_deref(), message.as_deref());
-                    if self.delivery.rejected(&mut turn!(self, at), &mut self.learned, &about, &why)
-                        || self.refused_request(at, &about, &why)
-                    {
-                        self.replied(at);
-                    } else {
-                        self.tell_gap(at);
-                        self.store(at, Unit { rows: vec![otherwise], ..Unit::default() }, Vec::new());
-                    }
-                }
-                Act::Deferred { about, code, message, retry_after } => {
-                    let why = reason("deferred", code.as_deref(), message.as_deref());
-                    let turn = &mut turn!(self, at);
-                    if self.delivery.deferred(turn, &mut self.learned, &about, &why, retry_after)
-                        || self.refused_request(at, &about, &why)
-                    {
-                        self.replied(at);
-                    }
-                }
-                Act::Pong => link.heartbeat.message_answered(at.instant),
-                Act::Health { code, severity, text, hint } => {
-                    self.out.publish(Change::Health { code, entry: Some((severity, text, hint)) });
-                }
-                Act::HangUp(failure) => self.hang_up(at, NORMAL, failure),
-            }
-        }
-    }
-
-    fn started(&mut self, at: Moment, resumed: Option<bool>) {
-        let Some(link) = &mut self.link else { return };
-        if std::mem::replace(&mut link.started, true) {
-            return;
-        }
-        link.resumed = resumed;
-        if !link.talk.pulse().ws_ping {
-            link.barrier.set_echo(Echo::Forbidden);
-        }
-        let may_ping = link.barrier.echo() != Echo::Forbidden && !link.barrier.is_out();
-        self.phase.started(&mut turn!(self, at));
-        self.tell_gap(at);
-        self.learned.set_seen(&mut self.out);
-        self.delivery.link_up(&turn!(self, at));
-        if may_ping {
-            // Does it send back what it is sent? Known before the first message waits for it.
-            self.ping(at);
-        }
-    }
-
-    /// Says once that what came while there was no link is unknown, before anything newer.
-    fn tell_gap(&mut self, at: Moment) {
-        let Some(link) = &mut self.link else { return };
-        if std::mem::take(&mut link.gap_due) {
-            let detail = "this server does not resume: what it sent while there was no link is unknown";
-            self.inbound.gap(&mut turn!(self, at), link.number, detail);
-        }
-    }
-
-    fn store(&mut self, at: Moment, unit: Unit, then: Vec<Frame>) {
-        let Some(link) = &self.link else { return };
-        self.inbound.store(&mut turn!(self, at), link.number, unit, then);
-    }
-
-    fn accepted(&mut self, at: Moment, about: &About, data: Option<Arc<str>>) {
-        let known = self.delivery.accepted(&mut turn!(self, at), &mut self.learned, about, data.as_ref());
-        if known || self.passing.answered(&mut turn!(self, at), about, Ok(data)) {
-            self.replied(at);
-        }
-    }
-
-    fn refused_request(&mut self, at: Moment, about: &About, why: &str) -> bool {
-        let refusal = Refusal::new(ErrorKind::Ended, format!("the server refused the request: {why}"));
-        self.passing.answered(&mut turn!(self, at), about, Err(refusal))
-    }
-
-    /// The server answered one of our messages: the session works.
-    fn replied(&mut self, at: Moment) {
-        if let Some(link) = &mut self.link {
-            link.replies += 1;
-            if self.phase.state() == LinkState::Connected {
-                self.phase.settled(&mut turn!(self, at));
-            }
-        }
     }
 
     /// What every input may have made possible, and the timers after it.

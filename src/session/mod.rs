@@ -14,7 +14,6 @@ use crate::model::{
     ReasonKind, Record, Recorded, Refusal, Secret, Severity, TypeRules,
 };
 
-mod answers;
 mod backoff;
 mod barrier;
 mod connection;

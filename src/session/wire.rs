@@ -66,6 +66,11 @@ impl Wire {
         self.aside.messages < MOST_ASIDE && self.aside.bytes + bytes <= MOST_ASIDE_BYTES
     }
 
+    /// Whether flushed messages wait for a pong.
+    pub(super) fn awaits_pong(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// A message goes out under these names.
     pub(super) fn name(&mut self, place: Place, reference: Option<String>, counter: Option<u64>) {
         if let Some(reference) = reference {

@@ -1,7 +1,8 @@
 //! The session in a simulated world: an hour of chaos, then peace, many times over.
 //!
 //! Everything is driven by one seed under virtual time. A failure names its seed;
-//! `HOLDLINE_SIM_SEED=n` runs that one alone, `HOLDLINE_SIM_SEEDS=n` runs n of them.
+//! `HOLDLINE_SIM_SEED=n` runs that one alone, `HOLDLINE_SIM_SEEDS=n` runs n of them,
+//! `HOLDLINE_SIM_TRACE=1` shows all that goes into the session and comes out.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations, reason = "nobody else reads this")]

@@ -1,5 +1,8 @@
 //! The world around one session: clock, network, store, server, apps, and what goes wrong in it.
 
+mod chaos;
+mod check;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -14,6 +17,8 @@ use holdline::session::{
     Change, HeartbeatMode, HeartbeatSettings, Input, LaneSettings, OutboxSettings, Output, ReconnectSettings,
     Session, Settings, Timer,
 };
+
+use chaos::settings;
 
 use crate::Bug;
 use crate::server::{Manners, Reaction, Server};
@@ -40,7 +45,7 @@ enum Wire {
 #[derive(Debug)]
 enum Event {
     App,
-    ServerEvent,
+    News,
     Fault,
     Commit,
     Store(Vec<Input>),
@@ -76,8 +81,8 @@ struct Link {
     open: bool,
     /// Nothing gets through any more, and nobody says so.
     silent: bool,
-    to_server: u64,
-    to_client: u64,
+    up_to: u64,
+    down_to: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -119,6 +124,7 @@ pub struct World {
     same_instant: (u64, u32),
     stats: Stats,
     broken: Option<String>,
+    traced: bool,
 }
 
 impl World {
@@ -153,6 +159,7 @@ impl World {
             same_instant: (0, 0),
             stats: Stats::default(),
             broken: None,
+            traced: std::env::var_os("HOLDLINE_SIM_TRACE").is_some(),
             rng,
         }
     }
@@ -161,7 +168,7 @@ impl World {
     pub fn run(mut self) -> Result<Stats, String> {
         self.start_daemon();
         self.after(Duration::from_millis(50), Event::App);
-        self.after(Duration::from_secs(1), Event::ServerEvent);
+        self.after(Duration::from_secs(1), Event::News);
         self.after(Duration::from_secs(20), Event::Fault);
         self.after(Duration::from_secs(30), Event::Sweep);
         let end = self.now + nanos(CHAOS);
@@ -192,6 +199,16 @@ impl World {
 
     fn fail(&mut self, what: String) {
         self.broken.get_or_insert(what);
+    }
+
+    /// With `HOLDLINE_SIM_TRACE` set: all that goes in and comes out.
+    fn trace(&self, direction: &str, what: &dyn std::fmt::Debug) {
+        if self.traced {
+            #[allow(clippy::print_stderr, reason = "only where somebody asked for it")]
+            {
+                eprintln!("{:.6} {direction} {what:?}", self.now as f64 / 1e9);
+            }
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -257,11 +274,13 @@ impl World {
     }
 
     fn feed(&mut self, input: Input) {
+        self.trace("<", &input);
         let moment = self.moment();
         self.with_session(|session| session.handle(moment, input));
     }
 
     fn carry_out(&mut self, output: Output) {
+        self.trace(">", &output);
         self.stats.outputs += 1;
         let second = self.now / 1_000_000_000;
         self.second = if self.second.0 == second { (second, self.second.1 + 1) } else { (second, 1) };
@@ -274,10 +293,10 @@ impl World {
             Output::Write { ticket, frame } => self.write(ticket, frame),
             Output::Ping(payload) => {
                 self.release_held_back();
-                self.to_server(Wire::Ping(payload));
+                self.send_up(Wire::Ping(payload));
             }
             Output::HangUp { code, failure } => {
-                self.to_server(Wire::Close(code));
+                self.send_up(Wire::Close(code));
                 let link = self.link.number;
                 let wait = Duration::from_millis(self.rng.u64(0..500));
                 self.link.open = false;
@@ -379,24 +398,24 @@ impl World {
 
     fn flush(&mut self, ticket: u64, frame: Frame) {
         let link = self.link.number;
-        self.to_server(Wire::Frame(frame));
+        self.send_up(Wire::Frame(frame));
         let wait = Duration::from_micros(self.rng.u64(10..2_000));
         self.after(wait, Event::Flushed { link, ticket });
     }
 
-    fn to_server(&mut self, wire: Wire) {
+    fn send_up(&mut self, wire: Wire) {
         let latency = nanos(Duration::from_millis(self.rng.u64(1..120)));
-        self.link.to_server = self.link.to_server.max(self.now + latency);
-        let (at, link) = (self.link.to_server, self.link.number);
+        self.link.up_to = self.link.up_to.max(self.now + latency);
+        let (at, link) = (self.link.up_to, self.link.number);
         if !self.link.silent {
             self.at(at, Event::ToServer { link, wire });
         }
     }
 
-    fn to_client(&mut self, wire: Wire) {
+    fn send_down(&mut self, wire: Wire) {
         let latency = nanos(Duration::from_millis(self.rng.u64(1..120)));
-        self.link.to_client = self.link.to_client.max(self.now + latency);
-        let (at, link) = (self.link.to_client, self.link.number);
+        self.link.down_to = self.link.down_to.max(self.now + latency);
+        let (at, link) = (self.link.down_to, self.link.number);
         if !self.link.silent {
             self.at(at, Event::ToClient { link, wire });
         }
@@ -409,7 +428,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::App => self.app(),
-            Event::ServerEvent => self.server_event(),
+            Event::News => self.news(),
             Event::Fault => self.fault(),
             Event::Commit => self.commit(),
             Event::Store(inputs) => {
@@ -432,8 +451,8 @@ impl World {
             Event::Flushed { link, ticket } if self.is_open(link) => self.feed(Input::Written(ticket)),
             Event::ToServer { link, wire } if self.is_open(link) && !self.link.silent => self.at_server(wire),
             Event::Reaction { link, reaction } if self.is_open(link) => match reaction {
-                Reaction::Say(says) => self.to_client(Wire::Frame(render(&says))),
-                Reaction::Close(code) => self.to_client(Wire::Close(code)),
+                Reaction::Say(says) => self.send_down(Wire::Frame(render(&says))),
+                Reaction::Close(code) => self.send_down(Wire::Close(code)),
             },
             Event::ToClient { link, wire } if self.is_open(link) && !self.link.silent => self.at_client(wire),
             Event::Down { link, failure } if link == self.link.number => {
@@ -472,7 +491,7 @@ impl World {
             }
             Wire::Ping(payload) => {
                 let echo = if self.server.manners.echoes { payload } else { Vec::new() };
-                self.to_client(Wire::Ping(echo));
+                self.send_down(Wire::Ping(echo));
             }
             Wire::Close(_) => {}
         }
@@ -502,43 +521,6 @@ impl World {
         }
     }
 
-    fn check_arrival(&mut self, says: &ClientSays) {
-        match says {
-            ClientSays::Ack(number) if !self.store.has_event(*number) => {
-                self.fail(format!("event {number} was acknowledged before it was on disk"));
-            }
-            ClientSays::Message { id, body, .. } => {
-                self.stats.arrivals += 1;
-                let number = self.numbers[id];
-                let sent = &self.sent[&number];
-                let (lane, resend) = (Arc::clone(&sent.lane), sent.resend);
-                let arrival = self.server.arrivals.get(id).map(|arrival| (arrival.count, arrival.deferred));
-                if *body != format!("{{\"n\":{number}}}") {
-                    self.fail(format!("{id} came with {body}"));
-                }
-                if arrival.is_some_and(|(count, deferred)| count > deferred) && resend == Resend::Never {
-                    let retried = self.row(number).is_some_and(|row| row.retried);
-                    if !retried {
-                        self.fail(format!("{id} must not be repeated"));
-                    }
-                }
-                let row = self.row(number);
-                let place = row.map(|row| row.due.place);
-                let retried = row.is_some_and(|row| row.retried || row.inherits);
-                if let (None, Some(place), false) = (arrival, place, retried) {
-                    let latest = self.latest_arrival.entry(Arc::clone(&lane)).or_default();
-                    if place < *latest {
-                        let latest = *latest;
-                        self.fail(format!("{id} at {place:?} of {lane} came after {latest:?}"));
-                    } else {
-                        *latest = place;
-                    }
-                }
-            }
-            ClientSays::Hello { .. } | ClientSays::Ack(_) | ClientSays::Beat => {}
-        }
-    }
-
     fn row(&self, number: u64) -> Option<&crate::store::Row> {
         self.store.find(self.sent[&number].place, &message_id(number))
     }
@@ -547,12 +529,14 @@ impl World {
         self.committing = false;
         let (told, receipts) = self.store.commit();
         for input in &told {
-            let rows = match input {
-                Input::Queued { rows, .. } => rows.as_slice(),
-                Input::Superseded { row, .. } => std::slice::from_ref(row),
-                _ => &[],
+            let row = if let Input::Queued { rows, .. } = input {
+                rows.first()
+            } else if let Input::Superseded { row, .. } = input {
+                Some(row)
+            } else {
+                None
             };
-            for row in rows {
+            if let Some(row) = row {
                 let number = self.numbers[row.id.as_str()];
                 self.sent.get_mut(&number).unwrap().place = Some(row.place);
             }
@@ -567,189 +551,6 @@ impl World {
         self.at(self.store_clock, Event::Store(told));
         if let Some(broken) = self.store.broken.take() {
             self.fail(broken);
-        }
-    }
-
-    fn app(&mut self) {
-        if self.healed {
-            return;
-        }
-        let wait = if self.rng.u8(..4) > 0 { self.rng.u64(1..50) } else { self.rng.u64(500..12_000) };
-        self.after(Duration::from_millis(wait), Event::App);
-        if self.session.is_none() {
-            return;
-        }
-        if self.rng.u8(..40) == 0 {
-            self.cancel();
-            return;
-        }
-        self.stats.messages += 1;
-        let number = self.stats.messages;
-        let id = message_id(number);
-        let (kind, confirm) = match self.rng.u8(..10) {
-            0..4 => ("reply", Confirm::Reply),
-            4..6 => ("known", Confirm::Learned),
-            6 => ("mute", Confirm::Learned),
-            7..9 => ("barrier", Confirm::Barrier),
-            _ => ("sent", Confirm::Sent),
-        };
-        let lane: Arc<str> = LANES[self.rng.usize(..LANES.len())].into();
-        let latest = &*lane == "bulk" && self.rng.bool();
-        let key: Option<Arc<str>> = latest.then(|| format!("k{}", self.rng.u8(..4)).into());
-        let resend = if !latest && self.rng.u8(..15) == 0 { Resend::Never } else { Resend::Always };
-        let at = self.moment();
-        let ttl = Duration::from_secs(self.rng.u64(1..600));
-        let expires = (self.rng.u8(..6) == 0).then(|| at.steady.after(ttl));
-        if matches!(kind, "mute" | "barrier" | "sent") {
-            self.server.mute.insert(id.as_str().to_owned());
-        }
-        if self.rng.u16(..800) == 0 {
-            self.server.poison.insert(id.as_str().to_owned());
-        }
-        self.numbers.insert(id.as_str().to_owned(), number);
-        let receipt = self.bug == Some(Bug::ReceiptBeforeCommit);
-        let sent = Sent {
-            lane: Arc::clone(&lane),
-            place: None,
-            confirm,
-            resend,
-            expires,
-            receipt,
-            kind,
-            crashes: self.stats.crashes,
-        };
-        self.sent.insert(number, sent);
-        let told = if self.bug == Some(Bug::NoTtl) { None } else { expires };
-        let body = format!("{{\"n\":{number}}}");
-        self.put(Op::Insert(new_row(id, kind, lane, key, confirm, resend, at.steady, told, body)));
-    }
-
-    /// An app takes one back.
-    fn cancel(&mut self) {
-        let queued: Vec<Place> = self
-            .store
-            .rows
-            .iter()
-            .rev()
-            .filter(|(_, row)| row.state == MessageState::Queued)
-            .map(|(place, _)| *place)
-            .take(20)
-            .collect();
-        if queued.is_empty() {
-            return;
-        }
-        let place = queued[self.rng.usize(..queued.len())];
-        let mut taken = false;
-        self.with_session(|session| taken = session.withdraw(place));
-        if taken {
-            self.put(Op::Cancel(place));
-        }
-    }
-
-    fn sweep(&mut self) {
-        self.after(Duration::from_secs(30), Event::Sweep);
-        self.quiet = self.healed && self.is_quiet();
-        if let Some(session) = &self.session {
-            let skip: BTreeSet<Place> = session.wire_places().into_iter().collect();
-            let now = self.moment().steady;
-            self.put(Op::Sweep { now, skip });
-        }
-        if self.healed {
-            self.person();
-        }
-    }
-
-    /// In the end a person looks at what waits for one.
-    fn person(&mut self) {
-        let waiting: Vec<(Place, MessageId, MessageState)> = self
-            .store
-            .rows
-            .iter()
-            .filter(|(_, row)| row.state.waits_for_person() || row.state == MessageState::Rejected)
-            .map(|(place, row)| (*place, row.due.id.clone(), row.state))
-            .collect();
-        for (place, id, state) in waiting {
-            let poison = self.server.poison.contains(id.as_str());
-            match state {
-                MessageState::Parked if !poison => self.put(Op::Retry(place)),
-                MessageState::Rejected if &*self.sent[&self.numbers[id.as_str()]].lane != "blocking" => {}
-                _ => self.put(Op::Drop(place)),
-            }
-        }
-    }
-
-    fn server_event(&mut self) {
-        if self.healed {
-            return;
-        }
-        let wait = Duration::from_millis(self.rng.u64(10..8_000));
-        self.after(wait, Event::ServerEvent);
-        let open = self.link.open && self.server.welcomed;
-        if self.rng.u8(..6) == 0 {
-            if open {
-                self.to_client(Wire::Frame(render(&ServerSays::Typing)));
-            }
-            return;
-        }
-        self.server.last_event += 1;
-        if open {
-            self.to_client(Wire::Frame(render(&ServerSays::Event(self.server.last_event))));
-        }
-    }
-
-    fn fault(&mut self) {
-        if self.healed {
-            return;
-        }
-        let wait = Duration::from_secs(self.rng.u64(1..120));
-        self.after(wait, Event::Fault);
-        match self.rng.u8(..16) {
-            0..4 => self.cut(),
-            4..6 => self.go_silent(),
-            6 => {
-                if self.link.open {
-                    let code = [1000, 1001, 1008, 1009, 1011, 1012, 1013][self.rng.usize(..7)];
-                    self.to_client(Wire::Close(code));
-                }
-            }
-            7..9 => self.crash(),
-            9 => {
-                if !self.paused && self.session.is_some() {
-                    self.paused = true;
-                    self.feed(Input::Pause);
-                    let wait = Duration::from_secs(self.rng.u64(1..300));
-                    self.after(wait, Event::Resume);
-                }
-            }
-            10 => self.feed(Input::Woke),
-            11 => {
-                let usable = self.rng.bool();
-                self.feed(Input::NetworkChanged { usable });
-            }
-            12 => self.feed(Input::CredentialChanged),
-            13 => self.skew = self.rng.i64(-86_400_000..86_400_000),
-            14 => {
-                self.now += nanos(Duration::from_secs(self.rng.u64(1..600)));
-                self.feed(Input::Woke);
-            }
-            _ => self.feed(Input::Reconnect(holdline::model::ReasonKind::Requested)),
-        }
-    }
-
-    /// The connection breaks: what is on its way is lost, and both sides know.
-    fn cut(&mut self) {
-        if self.link.open {
-            self.link.open = false;
-            self.feed(Input::LinkDown(Failure::Lost { detail: String::new() }));
-        }
-    }
-
-    /// The connection breaks, and nobody is told.
-    fn go_silent(&mut self) {
-        if self.link.open && !self.link.silent {
-            self.link.silent = true;
-            let link = self.link.number;
-            self.after(NOTICED, Event::Noticed { link });
         }
     }
 
@@ -786,146 +587,10 @@ impl World {
             self.after(wait, Event::Resume);
         }
     }
-
-    /// From here on nothing goes wrong.
-    fn heal(&mut self) {
-        self.healed = true;
-        if self.session.is_none() {
-            self.start_daemon();
-        }
-        if self.paused {
-            self.paused = false;
-            self.feed(Input::Resume);
-        }
-        self.feed(Input::CredentialChanged);
-        self.feed(Input::Reconnect(holdline::model::ReasonKind::Requested));
-    }
-
-    fn unfinished(&self) -> Vec<(u64, MessageState)> {
-        let open = |number: &u64| {
-            let state = self.row(*number)?.state;
-            let over = !(state == MessageState::Queued || state.waits_for_person());
-            (!over).then_some((*number, state))
-        };
-        self.sent.keys().filter_map(open).take(5).collect()
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.store.is_idle()
-            && self.unfinished().is_empty()
-            && (!self.server.manners.resumes || self.has_all())
-    }
-
-    fn has_all(&self) -> bool {
-        (1..=self.server.last_event).all(|number| self.store.has_event(number))
-    }
-
-    fn check_ends(&mut self) {
-        let mut broken = Vec::new();
-        for (number, sent) in &self.sent {
-            let id = message_id(*number);
-            let Some(row) = self.row(*number) else {
-                if sent.receipt {
-                    broken.push(format!("{id} has a receipt and no row"));
-                }
-                continue;
-            };
-            if row.ends == 0 && row.state != MessageState::Dropped {
-                broken.push(format!("{id} is {:?} without an end", row.state));
-            }
-            let arrived = self.server.arrivals.contains_key(id.as_str());
-            let name = id.as_str();
-            let right = match row.state {
-                MessageState::Accepted => self.server.accepted.contains(name),
-                MessageState::Received => arrived,
-                MessageState::Sent => {
-                    sent.confirm == Confirm::Sent
-                        || !self.server.manners.echoes && sent.confirm != Confirm::Reply
-                }
-                MessageState::Rejected => {
-                    self.server.rejected.contains(name) || row.reason.starts_with("too_large")
-                }
-                MessageState::Expired => {
-                    let told = row.maybe_delivered || sent.crashes < self.stats.crashes;
-                    let refused = self.server.arrivals.get(name).is_some_and(|arrival| arrival.deferred > 0);
-                    sent.expires.is_some() && (!arrived || told || refused)
-                }
-                MessageState::Superseded | MessageState::Cancelled | MessageState::Dropped => true,
-                MessageState::Queued
-                | MessageState::Sending
-                | MessageState::Parked
-                | MessageState::Uncertain => false,
-            };
-            if !right {
-                broken.push(format!(
-                    "{id} ({}) ended {:?} ({}), arrived: {arrived}",
-                    sent.kind, row.state, row.reason
-                ));
-            }
-        }
-        self.stats.events = self.store.events.len() as u64;
-        let mut last = 0;
-        let mut gap = true;
-        for kept in &self.store.events {
-            match kept {
-                Kept::Event(number) => {
-                    if *number <= last {
-                        broken.push(format!("event {number} came after {last}"));
-                    } else if *number != last + 1 && !gap {
-                        broken.push(format!(
-                            "events between {last} and {number} are missing, and nothing says so"
-                        ));
-                    }
-                    (last, gap) = (*number, false);
-                }
-                Kept::Gap => gap = true,
-                Kept::Other => {}
-            }
-        }
-        if self.server.manners.resumes && !self.has_all() {
-            broken.push("not every event arrived".to_owned());
-        }
-        if let Some(first) = broken.first() {
-            self.broken = Some(format!("{first} ({} findings)", broken.len()));
-        }
-    }
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap()
-}
-
-fn settings(rng: &mut fastrand::Rng) -> Settings {
-    let lane = |block, window| LaneSettings { block, window };
-    Settings {
-        url: "wss://server/".to_owned(),
-        server_key: "wss://server/ lines".to_owned(),
-        heartbeat: HeartbeatSettings { mode: HeartbeatMode::Auto, interval: None, timeout: None },
-        reconnect: ReconnectSettings {
-            delays: [2, 5, 10, 20, 30, 60].map(Duration::from_secs).to_vec(),
-            jitter: 0.5,
-            stable_after: Duration::from_secs(30),
-            unavailable_after: 5,
-        },
-        outbox: OutboxSettings {
-            window: [1, 4, 32, 256][rng.usize(..4)],
-            window_bytes: [200, 1 << 20][rng.usize(..2)],
-            confirm_timeout: Duration::from_secs(30),
-            max_attempts: 10,
-            drain_rate: [0, 0, 5][rng.usize(..3)],
-        },
-        sign_in: None,
-        types: Arc::new(TypeRules(vec![TypeRule {
-            glob: TypeGlob::new("typing"),
-            delivery: Delivery::Ephemeral,
-            key: None,
-            ttl: None,
-            lane: None,
-            confirm: None,
-            resend: Resend::Always,
-        }])),
-        lanes: vec![("strict".into(), lane(false, Some(1))), ("blocking".into(), lane(true, None))],
-    }
 }
 
 impl Stats {

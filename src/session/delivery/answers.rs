@@ -6,27 +6,28 @@ use std::time::Duration;
 use crate::dialect::About;
 use crate::model::{Confirm, MessageId, MessageState, Place, Record, Resend};
 
-use super::Change;
-use super::connection::Connection;
-use super::delivery::{By, Delivery, Entry, Stage, rest_after};
-use super::lanes::Lanes;
-use super::learned::Learned;
-use super::turn::Turn;
-use super::wire::Late;
+use super::{By, Delivery, Entry, Stage};
+use crate::session::Change;
+use crate::session::backoff::{LONGEST_WISH, delay_at, shorten, stretch};
+use crate::session::connection::Connection;
+use crate::session::lanes::Lanes;
+use crate::session::learned::Learned;
+use crate::session::turn::Turn;
+use crate::session::wire::Late;
 
 /// How long a message that was read may turn out to be answered, where it is not known yet whether
 /// the server answers such messages.
 const UNDECIDED: Duration = Duration::from_secs(5);
 
 /// A server's code and words as one reason: the code first, for programs.
-pub(super) fn reason(word: &str, code: Option<&str>, message: Option<&str>) -> String {
+pub(in crate::session) fn reason(word: &str, code: Option<&str>, message: Option<&str>) -> String {
     let code = code.unwrap_or(word);
     message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
 }
 
 impl Delivery {
     /// Everything up to `ticket` is flushed.
-    pub(super) fn flushed(&mut self, turn: &mut Turn<'_>, link: &mut Connection, ticket: u64) {
+    pub(in crate::session) fn flushed(&mut self, turn: &mut Turn<'_>, link: &mut Connection, ticket: u64) {
         while let Some(first) = self.wire.flushing.first_entry().filter(|first| *first.key() <= ticket) {
             let (ticket, place) = first.remove_entry();
             let now = turn.at.instant;
@@ -56,7 +57,7 @@ impl Delivery {
     }
 
     /// Everything up to `covers` was read by the next hop.
-    pub(super) fn read(&mut self, turn: &mut Turn<'_>, link: &mut Connection, covers: u64) {
+    pub(in crate::session) fn read(&mut self, turn: &mut Turn<'_>, link: &mut Connection, covers: u64) {
         let trusted = link.trusts_pongs(turn.settings.sign_in);
         while let Some(first) = self.wire.unread.first_entry().filter(|first| *first.key() <= covers) {
             let place = first.remove();
@@ -74,7 +75,7 @@ impl Delivery {
                 By::Write | By::Reply => {}
             }
         }
-        if self.wire.unread.is_empty() {
+        if !self.wire.awaits_pong() {
             link.barrier.idle();
         }
     }
@@ -89,14 +90,14 @@ impl Delivery {
     }
 
     /// The first real frame came where pongs were not trusted: what they said counts now.
-    pub(super) fn pongs_trusted(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn pongs_trusted(&mut self, turn: &mut Turn<'_>) {
         for place in self.flights(|by, shown| by == By::Pong && shown == MessageState::Received) {
             self.end(turn, place, MessageState::Received, None, false);
         }
     }
 
     /// Pongs prove nothing here: what waits for one is as far as it gets.
-    pub(super) fn pongs_missing(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::session) fn pongs_missing(&mut self, turn: &mut Turn<'_>) {
         let waiting: Vec<Place> = std::mem::take(&mut self.wire.unread).into_values().collect();
         for place in waiting {
             let Some(entry) = self.rows.get(&place) else { continue };
@@ -143,7 +144,7 @@ impl Delivery {
     }
 
     /// The server has the last word: done.
-    pub(super) fn accepted(
+    pub(in crate::session) fn accepted(
         &mut self,
         turn: &mut Turn<'_>,
         learned: &mut Learned,
@@ -166,7 +167,12 @@ impl Delivery {
     }
 
     /// The server has it; the last word comes later.
-    pub(super) fn received(&mut self, turn: &mut Turn<'_>, learned: &mut Learned, about: &About) -> bool {
+    pub(in crate::session) fn received(
+        &mut self,
+        turn: &mut Turn<'_>,
+        learned: &mut Learned,
+        about: &About,
+    ) -> bool {
         let places = self.wire.spoken_of(about);
         let known = !places.is_empty();
         for place in places {
@@ -188,7 +194,7 @@ impl Delivery {
     }
 
     /// The server refuses it for good. Returns whether it spoke of a message of this connection.
-    pub(super) fn rejected(
+    pub(in crate::session) fn rejected(
         &mut self,
         turn: &mut Turn<'_>,
         learned: &mut Learned,
@@ -211,7 +217,7 @@ impl Delivery {
     }
 
     /// Not now, says the server.
-    pub(super) fn deferred(
+    pub(in crate::session) fn deferred(
         &mut self,
         turn: &mut Turn<'_>,
         learned: &mut Learned,
@@ -233,7 +239,12 @@ impl Delivery {
     }
 
     /// Looks at the rows whose time is up.
-    pub(super) fn deadlines_due(&mut self, turn: &mut Turn<'_>, link: &Connection, learned: &Learned) {
+    pub(in crate::session) fn deadlines_due(
+        &mut self,
+        turn: &mut Turn<'_>,
+        link: &Connection,
+        learned: &Learned,
+    ) {
         while let Some((at, place)) = self.deadlines.first().copied().filter(|(at, _)| *at <= turn.at.instant)
         {
             self.deadlines.remove(&(at, place));
@@ -390,4 +401,12 @@ impl Delivery {
             reply,
         });
     }
+}
+
+/// How long a message rests after its `attempts`th failure that counts.
+fn rest_after(turn: &mut Turn<'_>, attempts: u32, wish: Option<Duration>) -> Duration {
+    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    let delay = delay_at(&turn.settings.reconnect.delays, step);
+    let rest = shorten(delay, turn.settings.reconnect.jitter, turn.rng);
+    wish.map_or(rest, |wish| rest.max(stretch(wish.min(LONGEST_WISH), turn.rng)))
 }
