@@ -6,13 +6,15 @@
 
 mod stage;
 mod story;
+mod tally;
 mod tour;
 
 use std::time::Duration;
 
 use self::stage::Stage;
 use self::story::Story;
-use self::tour::{Tally, Tour};
+use self::tally::Tally;
+use self::tour::Tour;
 use super::words::{count, length};
 use super::{Exit, Failed, Outcome, Shell};
 use crate::clock::Clock;
@@ -76,14 +78,12 @@ async fn give(args: &Args, shell: &mut Shell) -> Outcome {
 }
 
 fn conclude(tally: Tally, took: Duration, shell: &mut Shell) -> Outcome {
-    let Tally { queued, delivered, reordered } = tally;
-    let lost = queued.saturating_sub(delivered);
     if shell.json() {
         shell.document(&serde_json::json!({
-            "queued": queued,
-            "delivered": delivered,
-            "lost": lost,
-            "reordered": reordered,
+            "queued": tally.queued,
+            "delivered": tally.delivered,
+            "lost": tally.lost(),
+            "reordered": tally.reordered,
             "seconds": took.as_secs_f64(),
         }))?;
     } else {
@@ -92,16 +92,12 @@ fn conclude(tally: Tally, took: Duration, shell: &mut Shell) -> Outcome {
              holdline config init --url ws://127.0.0.1:9800/   holdline run\n\
              Done in {}: {} queued, {} delivered, {} lost.\n",
             length(took),
-            count(queued),
-            count(delivered),
-            count(lost),
+            count(tally.queued),
+            count(tally.delivered),
+            count(tally.lost()),
         ))?;
     }
-    if lost > 0 || reordered > 0 {
-        let message = format!("{} messages were lost, {} came out of order", count(lost), count(reordered));
-        return Err(Failed::new(Exit::Failure, message).hint("this must never happen: please report it"));
-    }
-    Ok(Exit::Ok)
+    tally.verdict()
 }
 
 /// Waits for the wish to end early; says whose.

@@ -1,6 +1,6 @@
 //! The steps of the tour.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::stage::Stage;
 use super::story::Story;
+use super::tally::Tally;
 use crate::cli::show::{GOOD, WAITING, styled};
 use crate::cli::words::{count, cut, length, plain};
 use crate::cli::{Exit, Failed, Shell};
@@ -35,17 +36,6 @@ const STEPS: u32 = 7;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Share of the time that is kept for work; the rest is for reading.
 const WORK: Duration = Duration::from_secs(6);
-
-/// What came of all that was sent.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Tally {
-    /// Messages with a receipt.
-    pub(super) queued: u64,
-    /// Those of them that the server has.
-    pub(super) delivered: u64,
-    /// Messages that came after a later one of the same app.
-    pub(super) reordered: u64,
-}
 
 pub(super) struct Tour<'a> {
     stage: &'a mut Stage,
@@ -160,7 +150,7 @@ impl<'a> Tour<'a> {
         self.let_server_back().await?;
         let tally = self.all_delivered().await;
         let took = self.stage.clock.instant() - from;
-        self.end(&format!("{} {}, {} after it came back", styled(GOOD, "●"), arrived(tally), length(took)))
+        self.end(&format!("{} {}, {} after it came back", styled(GOOD, "●"), tally, length(took)))
     }
 
     async fn the_app_comes_back(&mut self, left_at: Seq) -> Result<(), Failed> {
@@ -221,7 +211,7 @@ impl<'a> Tour<'a> {
             delivered: after.delivered - before.delivered,
             reordered: after.reordered - before.reordered,
         };
-        self.end(&arrived(here))?;
+        self.end(&here.to_string())?;
         Ok(after)
     }
 
@@ -294,36 +284,9 @@ impl<'a> Tour<'a> {
         self.tally()
     }
 
-    /// Compares the receipts with what the server has.
     fn tally(&self) -> Tally {
-        let received = self.stage.server.received();
-        let ids: HashSet<_> = received.iter().filter_map(|message| message.id.as_deref()).collect();
-        let mut newest: HashMap<u64, u64> = HashMap::new();
-        let mut reordered = 0;
-        for message in &received {
-            let data = message.data();
-            let (app, n) = (data["app"].as_u64().unwrap_or(0), data["n"].as_u64().unwrap_or(0));
-            let newest = newest.entry(app).or_default();
-            if n < *newest {
-                reordered += 1;
-            }
-            *newest = n.max(*newest);
-        }
-        Tally {
-            queued: self.receipts.len() as u64,
-            delivered: self.receipts.iter().filter(|id| ids.contains(id.as_str())).count() as u64,
-            reordered,
-        }
+        Tally::of(&self.receipts, &self.stage.server.received())
     }
-}
-
-fn arrived(tally: Tally) -> String {
-    let Tally { queued, delivered, reordered } = tally;
-    let order = match reordered {
-        0 => "in order".to_owned(),
-        some => format!("{} out of order", count(some)),
-    };
-    format!("{} of {} delivered, {order}", count(delivered), count(queued))
 }
 
 /// Sends messages one after the other, each once the one before has its receipt, in the app's
