@@ -1,5 +1,5 @@
 //! P1 seen from outside: by the system calls of the real program, no receipt leaves before the
-//! `fdatasync` that covers its row.
+//! `fdatasync` (or `fsync`) that covers its row.
 #![cfg(target_os = "linux")]
 
 #[path = "support/mod.rs"]
@@ -38,11 +38,12 @@ fn trails(trace: &str, markers: &[String]) -> HashMap<String, Trail> {
                 trails.entry(marker.clone()).or_default().row.get_or_insert(at);
             }
         }
-        let whole = to_log && line.contains("fdatasync(") && line.ends_with("= 0");
-        if to_log && line.contains("fdatasync(") && !whole {
+        let sync = to_log && (line.contains("fdatasync(") || line.contains("fsync("));
+        let whole = sync && line.ends_with("= 0");
+        if sync && !whole {
             begun.insert(thread, at);
         }
-        let resumed = line.contains("<... fdatasync resumed>") && line.ends_with("= 0");
+        let resumed = line.contains("sync resumed>") && line.ends_with("= 0");
         let began = if whole {
             Some(at)
         } else if resumed {

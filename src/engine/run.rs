@@ -85,6 +85,8 @@ pub(super) struct Loop {
     pub(super) waits: Arc<Waits>,
     pub(super) dialling: Dialling,
     pub(super) link: Option<Connection>,
+    /// The link's pump has ended; what it told last is still to be read.
+    pump_ended: bool,
     /// Commands the pump has no room for yet. The session bounds it: it leaves only so many
     /// tickets unwritten.
     pub(super) writes: VecDeque<LinkCommand>,
@@ -112,6 +114,7 @@ pub async fn run(parts: Parts) -> Ending {
         waits,
         dialling: Dialling::Idle,
         link: None,
+        pump_ended: false,
         writes: VecDeque::new(),
         asks: Asks::default(),
         new_server: None,
@@ -139,10 +142,11 @@ pub async fn run(parts: Parts) -> Ending {
                 sleep.as_mut().reset(this.clock.deadline(at));
             }
         }
-        let read_link = this.session.accepts_frames() && this.asks.is_empty();
-        let (events, room) = match this.link.as_mut() {
-            Some(link) => (Some(&mut link.events), Some(&link.commands)),
-            None => (None, None),
+        // A pump that has ended has nothing to say but its last words.
+        let read_link = this.pump_ended || (this.session.accepts_frames() && this.asks.is_empty());
+        let (events, written, room) = match this.link.as_mut() {
+            Some(link) => (Some(&mut link.events), Some(&mut link.written), Some(&link.commands)),
+            None => (None, None, None),
         };
         tokio::select! {
             biased;
@@ -167,6 +171,10 @@ pub async fn run(parts: Parts) -> Ending {
             },
             dialled = this.dialling.step() => this.dialled(dialled),
             swept = this.expiry.swept() => this.swept(swept),
+            ticket = flushed(written), if !this.pump_ended => match ticket {
+                Some(ticket) => this.input(Input::Written(ticket)),
+                None => this.pump_ended = true,
+            },
             event = receive(events), if read_link => this.link_events(event),
             () = has_room(room), if !this.writes.is_empty() => {}
             () = this.store.room(), if !this.asks.is_empty() => {}
@@ -182,6 +190,14 @@ pub async fn run(parts: Parts) -> Ending {
 async fn receive(events: Option<&mut mpsc::Receiver<LinkEvent>>) -> Option<LinkEvent> {
     match events {
         Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next word about what is flushed; none where the pump has ended.
+async fn flushed(written: Option<&mut watch::Receiver<u64>>) -> Option<u64> {
+    match written {
+        Some(written) => written.changed().await.is_ok().then(|| *written.borrow_and_update()),
         None => std::future::pending().await,
     }
 }
@@ -370,6 +386,7 @@ impl Loop {
                 self.writes.clear();
                 self.closing = None;
                 self.link = Some(connection);
+                self.pump_ended = false;
                 self.input(Input::LinkUp { token });
             }
             Dialled::Failed(failure) => {
@@ -387,7 +404,6 @@ impl Loop {
                 Some(LinkEvent::Frame(frame)) => self.input(Input::Frame(frame)),
                 Some(LinkEvent::Pong(payload)) => self.input(Input::Pong(payload)),
                 Some(LinkEvent::Heard) => self.input(Input::Heard),
-                Some(LinkEvent::Written(ticket)) => self.input(Input::Written(ticket)),
                 Some(LinkEvent::Down(failure)) => return self.link_down(failure),
                 None => return self.link_down(Failure::Lost { detail: String::new() }),
             }

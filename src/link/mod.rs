@@ -25,7 +25,7 @@ mod target;
 mod tls;
 mod upgrade;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::model::{Failure, Frame};
 
@@ -43,8 +43,6 @@ pub enum LinkEvent {
     Pong(Vec<u8>),
     /// Bytes came that are no whole frame yet (told at most once a second).
     Heard,
-    /// Everything up to this ticket is written and flushed.
-    Written(u64),
     /// The connection is over. Always the last event.
     Down(Failure),
 }
@@ -54,7 +52,7 @@ pub enum LinkEvent {
 pub enum LinkCommand {
     /// Write a frame. Frames of one turn are flushed together.
     Write {
-        /// Comes back in [`LinkEvent::Written`] after the flush.
+        /// Comes back in [`Connection::written`] after the flush.
         ticket: u64,
         /// What.
         frame: Frame,
@@ -78,6 +76,9 @@ pub struct Connection {
     pub events: mpsc::Receiver<LinkEvent>,
     /// What it is told. Bounded.
     pub commands: mpsc::Sender<LinkCommand>,
+    /// Everything up to this ticket is written and flushed. A lane of its own: whoever holds
+    /// reading back until writes are through must be able to see that they are.
+    pub written: watch::Receiver<u64>,
     /// The sub-protocol the server chose.
     pub subprotocol: Option<String>,
 }
@@ -94,6 +95,8 @@ pub struct Twin {
     pub events: mpsc::Sender<LinkEvent>,
     /// What the connection was told.
     pub commands: mpsc::Receiver<LinkCommand>,
+    /// Up to which ticket it shall have written.
+    pub written: watch::Sender<u64>,
 }
 
 impl Connection {
@@ -103,6 +106,10 @@ impl Connection {
     pub fn in_memory() -> (Self, Twin) {
         let (events, told) = mpsc::channel(EVENTS);
         let (commands, heard) = mpsc::channel(COMMANDS);
-        (Self { events: told, commands, subprotocol: None }, Twin { events, commands: heard })
+        let (written, flushed) = watch::channel(0);
+        (
+            Self { events: told, commands, written: flushed, subprotocol: None },
+            Twin { events, commands: heard, written },
+        )
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, Stream as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -85,12 +86,13 @@ pub(super) async fn start(
     let socket = Socket::from_partially_read(stream, upgraded.rest, Role::Client, Some(config)).await;
     let (events, told) = mpsc::channel(EVENTS);
     let (commands, given) = mpsc::channel(COMMANDS);
+    let (written, flushed) = watch::channel(0);
     let pump = Pump {
         counted: socket.get_ref().bytes_read(),
         socket,
         events,
         waiting: VecDeque::new(),
-        written: None,
+        written,
         outbound: Outbound::default(),
         ending: None,
         control: Budget { since: clock.instant(), left: CONTROL_BUDGET },
@@ -100,7 +102,7 @@ pub(super) async fn start(
         clock,
     };
     tokio::spawn(pump.run(given));
-    Connection { events: told, commands, subprotocol: upgraded.subprotocol }
+    Connection { events: told, commands, written: flushed, subprotocol: upgraded.subprotocol }
 }
 
 struct Pump {
@@ -108,9 +110,8 @@ struct Pump {
     events: mpsc::Sender<LinkEvent>,
     /// Events the channel had no room for, in order. Only the last may be a data frame.
     waiting: VecDeque<LinkEvent>,
-    /// The highest ticket that is flushed and not told yet. It may overtake what waits: it says
-    /// less the later it comes.
-    written: Option<u64>,
+    /// Up to which ticket everything is flushed.
+    written: watch::Sender<u64>,
     outbound: Outbound,
     /// The end is near: by when at the latest, and with which failure.
     ending: Option<(Instant, Failure)>,
@@ -155,13 +156,12 @@ enum End {
 impl Pump {
     async fn run(mut self, mut commands: mpsc::Receiver<LinkCommand>) {
         let end = self.pump(&mut commands).await;
-        let Self { socket, events, waiting, written, .. } = self;
+        let Self { socket, events, waiting, .. } = self;
         // The socket is gone before anybody is told so.
         drop(socket);
         drop(commands);
         let End::Down(failure) = end else { return };
-        let written = written.map(LinkEvent::Written);
-        for event in written.into_iter().chain(waiting).chain([LinkEvent::Down(failure)]) {
+        for event in waiting.into_iter().chain([LinkEvent::Down(failure)]) {
             if events.send(event).await.is_err() {
                 return;
             }
@@ -173,7 +173,7 @@ impl Pump {
         let events = self.events.clone();
         loop {
             let may_read = self.may_read();
-            let has_news = self.written.is_some() || !self.waiting.is_empty();
+            let has_news = !self.waiting.is_empty();
             let room = self.outbound.room();
             let due = self.due();
             let clock = self.clock;
@@ -195,8 +195,7 @@ impl Pump {
                 }
                 permit = events.reserve(), if has_news => {
                     let Ok(permit) = permit else { return End::Forgotten };
-                    let news = self.written.take().map(LinkEvent::Written).or_else(|| self.waiting.pop_front());
-                    if let Some(news) = news {
+                    if let Some(news) = self.waiting.pop_front() {
                         permit.send(news);
                     }
                 }
@@ -243,15 +242,7 @@ impl Pump {
     async fn carry_out(&mut self, turn: Turn) -> Result<(), End> {
         match turn.wrote {
             Some(Wrote::Flushed(Some(ticket))) => {
-                if self.waiting.is_empty() {
-                    match self.events.try_send(LinkEvent::Written(ticket)) {
-                        Ok(()) => self.written = None,
-                        Err(TrySendError::Full(_)) => self.written = Some(ticket),
-                        Err(TrySendError::Closed(_)) => return Err(End::Forgotten),
-                    }
-                } else {
-                    self.written = Some(ticket);
-                }
+                self.written.send_replace(ticket);
             }
             Some(Wrote::Flushed(None)) | None => {}
             Some(Wrote::Blocked) => {

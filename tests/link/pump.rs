@@ -71,12 +71,7 @@ async fn frames_go_both_ways_in_order() {
         assert_eq!(peer.text().await, format!("out {n}"));
     }
     assert_eq!(peer.frame().await, Message::binary(vec![0, 255]));
-    let mut written = 0;
-    while written < 500 {
-        let LinkEvent::Written(ticket) = next(&mut connection).await else { panic!("only tickets") };
-        assert!(ticket >= written);
-        written = ticket;
-    }
+    soon("the last ticket", connection.written.wait_for(|ticket| *ticket == 500)).await.unwrap();
     for n in 0..500 {
         peer.send(&format!("in {n}"));
     }
@@ -97,21 +92,10 @@ async fn the_receipt_for_what_is_written_comes_only_after_the_flush() {
     write(&connection, 33, "last").await;
     // The peer still speaks, and is heard: a blocked write blocks no reading.
     peer.send("are you there?");
-    let mut before = Vec::new();
-    loop {
-        match next(&mut connection).await {
-            LinkEvent::Written(ticket) => before.push(ticket),
-            LinkEvent::Frame(_) => break,
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(!before.contains(&33), "the last frame cannot be out yet");
+    assert!(matches!(next(&mut connection).await, LinkEvent::Frame(_)));
+    assert!(*connection.written.borrow() < 33, "the last frame cannot be out yet");
     peer.wake_up();
-    loop {
-        if let LinkEvent::Written(33) = next(&mut connection).await {
-            break;
-        }
-    }
+    soon("the last ticket", connection.written.wait_for(|ticket| *ticket == 33)).await.unwrap();
 }
 
 #[tokio::test]
@@ -122,14 +106,8 @@ async fn a_ping_goes_out_behind_what_was_written_and_its_pong_comes_back() {
     assert_eq!(peer.ping().await, b"nonce 1");
     assert_eq!(server.frames().len(), 1, "the ping must not overtake the frame");
     assert_eq!(peer.text().await, "first");
-    let mut events = Vec::new();
-    while events.len() < 2 {
-        events.push(next(&mut connection).await);
-    }
-    assert!(
-        matches!(&events[..], [LinkEvent::Written(1), LinkEvent::Pong(nonce)] if nonce == b"nonce 1"),
-        "{events:?}"
-    );
+    assert!(matches!(next(&mut connection).await, LinkEvent::Pong(nonce) if nonce == b"nonce 1"));
+    assert_eq!(*connection.written.borrow(), 1);
 }
 
 #[tokio::test]
@@ -154,14 +132,10 @@ async fn when_nobody_takes_the_events_the_socket_is_not_read_and_nothing_is_lost
         peer.send(&format!("{n:04} {text}"));
     }
     write(&connection, 1, "writing goes on").await;
+    // It is told although nobody has taken a single event.
+    soon("the ticket", connection.written.wait_for(|ticket| *ticket == 1)).await.unwrap();
     for n in 0..2 * EVENTS {
-        let got = loop {
-            match next(&mut connection).await {
-                LinkEvent::Frame(Frame::Text(text)) => break text,
-                LinkEvent::Written(1) => {}
-                other => panic!("{other:?}"),
-            }
-        };
+        let got = next_text(&mut connection).await;
         assert_eq!(&got[..4], format!("{n:04}"));
     }
 }
@@ -319,7 +293,7 @@ async fn hanging_up_writes_what_is_queued_says_goodbye_and_ends_with_the_given_f
     connection.commands.send(LinkCommand::Close { code: 1001, failure: failure.clone() }).await.unwrap();
     assert_eq!(peer.text().await, "last words");
     assert_eq!(peer.ended().await, Ended::Closed(Some(1001)));
-    assert!(matches!(next(&mut connection).await, LinkEvent::Written(1)));
+    assert_eq!(*connection.written.borrow(), 1);
     assert_eq!(down(&mut connection).await, failure);
 }
 

@@ -118,6 +118,8 @@ async fn p5_and_p6_every_event_reaches_every_cursor_under_one_number_over_kills_
     }
     give_up.store(true, Ordering::Relaxed);
     if seen.load(Ordering::Relaxed) < 3 * total {
+        eprintln!("not everything came: {}", daemon.client().call("status", &json!({})).expect("an answer"));
+        eprintln!("the server: {:?}", server.stats());
         daemon.kill9(); // ends the readers, so that the numbers can be told
     }
     let maps: Vec<_> = tokio::task::spawn_blocking(move || {
