@@ -60,6 +60,29 @@ impl Argument {
     }
 }
 
+/// Applies all of `filters`, in order.
+pub(crate) fn apply_all<'a>(
+    filters: &'a [Filter],
+    mut value: Option<Value<'a>>,
+    scope: &Scope<'a>,
+) -> Option<Value<'a>> {
+    let mut rest = filters;
+    while let [filter, behind @ ..] = rest {
+        rest = behind;
+        // What most events go through: both at once need no text in between.
+        if let (Filter::Omit(omitted), [Filter::Unwrap { name, beside }, ..], Some(Value::Doc(doc))) =
+            (filter, behind, &value)
+            && let Some(inner) = unwrapped(*doc, omitted, name, beside)
+        {
+            value = Some(Value::Doc(inner));
+            rest = &behind[1..];
+            continue;
+        }
+        value = filter.apply(value, scope);
+    }
+    value
+}
+
 impl Filter {
     /// The hole within its argument.
     pub(crate) fn hole(&self) -> Option<&Hole> {
@@ -113,7 +136,11 @@ impl Filter {
             }
             Self::Wrap(_) => Some(value),
             Self::Unwrap { name, beside } => {
-                let inner = value.with_doc(|doc| unwrapped(doc, name, beside)).flatten();
+                if let Value::Doc(doc) = value {
+                    return Some(Value::Doc(unwrapped(doc, &[], name, beside).unwrap_or(doc)));
+                }
+                let inner = |doc: Doc<'_>| Some(unwrapped(doc, &[], name, beside)?.json().to_owned());
+                let inner = value.with_doc(inner).flatten();
                 Some(inner.map_or(value, owned_json))
             }
             Self::Key => {
@@ -169,7 +196,7 @@ fn omit(doc: Doc<'_>, names: &[String]) -> Option<String> {
     let mut json = String::with_capacity(doc.json().len());
     json.push('{');
     for (key, value) in doc.members() {
-        if names.iter().any(|name| key.string().as_deref() == Some(name)) {
+        if names.iter().any(|name| key.is_named(name)) {
             continue;
         }
         if json.len() > 1 {
@@ -183,14 +210,16 @@ fn omit(doc: Doc<'_>, names: &[String]) -> Option<String> {
     Some(json)
 }
 
-/// The value of `name`, where the object has nothing else but members of `beside`.
-fn unwrapped(doc: Doc<'_>, name: &str, beside: &[String]) -> Option<String> {
+/// The value of `name`, where the object has nothing else but members of `beside` and of `omitted`.
+fn unwrapped<'a>(doc: Doc<'a>, omitted: &[String], name: &str, beside: &[String]) -> Option<Doc<'a>> {
     let mut inner = None;
     for (key, value) in doc.members() {
-        let key = key.string()?;
-        if key == name {
-            inner = Some(value.json().to_owned());
-        } else if !beside.iter().any(|other| *other == key) {
+        if omitted.iter().any(|other| key.is_named(other)) {
+            continue;
+        }
+        if key.is_named(name) {
+            inner = Some(value);
+        } else if !beside.iter().any(|other| key.is_named(other)) {
             return None;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::filter::Filter;
+use super::filter::{Filter, apply_all};
 use super::tape::Doc;
 use super::value::Value;
 use crate::dialect::Outgoing;
@@ -206,6 +206,6 @@ impl Hole {
         if let Some(pointer) = &self.pointer {
             value = value.and_then(|value| value.find(pointer));
         }
-        self.filters.iter().fold(value, |value, filter| filter.apply(value, scope))
+        apply_all(&self.filters, value, scope)
     }
 }

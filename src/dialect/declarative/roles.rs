@@ -77,7 +77,8 @@ fn event_row(stream: Arc<str>, id: Option<String>, kind: String, payload: Payloa
 /// in lines later on.
 pub(crate) fn body(value: Value<'_>) -> Arc<str> {
     let json = value.into_json();
-    if json.contains(['\n', '\r']) { compact(&json).into() } else { json.into() }
+    let breaks = |byte: u8| json.as_bytes().contains(&byte);
+    if breaks(b'\n') || breaks(b'\r') { compact(&json).into() } else { json.into() }
 }
 
 /// A server's words as people may see them: one line, not too long.

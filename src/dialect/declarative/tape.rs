@@ -184,6 +184,7 @@ impl Reader<'_> {
         self.at += 1;
         let mut escaped = false;
         loop {
+            self.at += plain_run(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -193,7 +194,6 @@ impl Reader<'_> {
                     escaped = true;
                     self.escape()?;
                 }
-                Some(0x20..) => self.at += 1,
                 _ => return self.fault(),
             }
         }
@@ -263,6 +263,26 @@ impl Reader<'_> {
             self.fault()
         }
     }
+}
+
+/// How many bytes from the start are neither `"` nor `\` nor control characters, eight at a time.
+fn plain_run(bytes: &[u8]) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The high bit of each byte that is zero; false hits only behind a true one.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let mut run = 0;
+    while let Some(chunk) = bytes[run..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let control = word.wrapping_sub(LOW * 0x20) & !word & HIGH;
+        let hits = control | zeros(word ^ (LOW * 0x22)) | zeros(word ^ (LOW * 0x5c));
+        if hits != 0 {
+            return run + (hits.trailing_zeros() / 8) as usize;
+        }
+        run += 8;
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0x00..=0x1f);
+    run + bytes[run..].iter().position(special).unwrap_or(bytes.len() - run)
 }
 
 /// One value of a text that was read.
@@ -430,6 +450,22 @@ mod tests {
         ] {
             assert_eq!(tape.read(text), Err(Fault::Invalid(at)), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_run_of_plain_bytes_ends_at_the_first_that_is_not() {
+        for special in ["\"", "\\", "\u{0}", "\u{1f}", "\n"] {
+            for at in 0..20 {
+                let text = format!(
+                    "{}{special}{}",
+                    "ä \u{7f}~!#[]z".chars().cycle().take(at).collect::<String>(),
+                    "\u{1}".repeat(9)
+                );
+                let plain = text.len() - special.len() - 9;
+                assert_eq!(super::plain_run(text.as_bytes()), plain, "{text:?}");
+            }
+        }
+        assert_eq!(super::plain_run("ä".repeat(13).as_bytes()), 26);
     }
 
     #[test]

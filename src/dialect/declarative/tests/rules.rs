@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, dialect, rows, sent};
-use crate::dialect::{About, Act, Conversation, Given};
+use crate::dialect::{About, Act, Given};
 use crate::model::{Failure, Frame, NewRow, Verdict};
 
 fn bench(text: &str) -> Bench {
