@@ -123,7 +123,8 @@ fn op_implies(op: &Op, wanted: &Op) -> bool {
     match (op, wanted) {
         (Op::Exists(_), Op::Exists(_)) => false,
         // Whatever else is tested must be there to pass.
-        (Op::Same(json), Op::Exists(true)) => json != "null",
+        (Op::Same(Template::Fixed(json)), Op::Exists(true)) => json != "null",
+        (Op::Same(_), Op::Exists(true)) => false,
         (_, Op::Exists(true)) => true,
         (Op::In(scalars), _) => scalars
             .iter()

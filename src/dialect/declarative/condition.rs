@@ -54,7 +54,7 @@ pub(crate) enum Op {
     NotIn(Vec<Scalar>),
     Exists(bool),
     /// It is this JSON value.
-    Same(String),
+    Same(Template),
     Prefix(Template),
     Min(f64),
     Max(f64),
@@ -105,8 +105,8 @@ impl Condition {
                             }
                         }
                     }
-                    Op::Prefix(template) => template.each_hole(look),
-                    Op::Exists(_) | Op::Same(_) | Op::Min(_) | Op::Max(_) => {}
+                    Op::Prefix(template) | Op::Same(template) => template.each_hole(look),
+                    Op::Exists(_) | Op::Min(_) | Op::Max(_) => {}
                 }
             }
         }
@@ -143,13 +143,13 @@ impl Op {
         };
         if value.is_null() {
             // Null is absent, but for a test that names it.
-            return matches!(self, Self::Same(json) if json == "null");
+            return matches!(self, Self::Same(other) if other.value(scope).is_some_and(|other| other.is_null()));
         }
         match self {
             Self::In(scalars) => scalars.iter().any(|scalar| scalar.equals(value, scope) == Some(true)),
             Self::NotIn(scalars) => scalars.iter().all(|scalar| scalar.equals(value, scope) == Some(false)),
             Self::Exists(_) => true,
-            Self::Same(json) => value.same(&Value::Json(json.into())),
+            Self::Same(other) => other.value(scope).is_some_and(|other| value.same(&other)),
             Self::Prefix(template) => template
                 .value(scope)
                 .is_some_and(|prefix| value.string().is_some_and(|text| text.starts_with(&*prefix.text()))),

@@ -473,6 +473,8 @@ mod tests {
         let mut tape = Tape::default();
         assert_eq!(tape.read(&("[".repeat(64) + &"]".repeat(64))), Ok(()));
         assert_eq!(tape.read(&"[".repeat(65)), Err(Fault::TooDeep));
+        assert_eq!(tape.read(&("{\"a\":".repeat(64) + "1" + &"}".repeat(64))), Ok(()));
+        assert_eq!(tape.read(&"{\"a\":".repeat(65)), Err(Fault::TooDeep));
         assert_eq!(tape.read(&"{\"a\":".repeat(100_000)), Err(Fault::TooDeep));
     }
 

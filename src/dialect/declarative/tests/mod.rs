@@ -82,10 +82,7 @@ impl Bench {
 
 fn sent(acts: &[Act]) -> Vec<&str> {
     acts.iter()
-        .filter_map(|act| match act {
-            Act::Send(Frame::Text(text)) => Some(text.as_str()),
-            _ => None,
-        })
+        .filter_map(|act| if let Act::Send(Frame::Text(text)) = act { Some(text.as_str()) } else { None })
         .collect()
 }
 

@@ -20,6 +20,7 @@ fn the_first_rule_in_file_order_counts_whatever_the_filing() {
           { as = "event", type = "four",  when = [{ "/z" = 1 }, { "/t" = "c" }] },
           { as = "event", type = "raw",   when = { raw = { prefix = "[" } } },
           { as = "event", type = "five",  when = { "/t" = { exists = true } } },
+          { as = "event", type = "six",   when = { "" = { exists = true } } },
         ]"#;
     let mut bench = bench(text);
     for (frame, kind) in [
@@ -35,7 +36,7 @@ fn the_first_rule_in_file_order_counts_whatever_the_filing() {
         (r#"{"t":"other"}"#, "five"),
         ("[", "raw"),
         ("[1]", "raw"),
-        ("{}", "unrecognised"),
+        ("{}", "six"),
     ] {
         assert_eq!(rows(&bench.frame(frame))[0].split('|').next(), Some(kind), "{frame}");
     }

@@ -174,6 +174,20 @@ fn the_first_cursor_of_a_stream_is_stored_when_it_is_used() {
 }
 
 #[test]
+fn a_step_takes_a_cursor_only_where_the_stream_has_none() {
+    let text = r#"start = [{ send = ["$cursor"], ok = { "/at" = { exists = true } }, cursor = "/at" }]"#;
+    let dialect = dialect(text);
+    let (mut bench, _) = Bench::new(&dialect, Given::default());
+    let acts = bench.frame(r#"{"at":9}"#);
+    let Act::Store { unit, .. } = &acts[0] else { panic!("{acts:?}") };
+    assert_eq!(unit.cursors, [("".into(), Some("9".into()))]);
+    let cursors = [("".into(), "7".into())].into();
+    let (mut bench, _) = Bench::new(&dialect, Given { cursors, ..Given::default() });
+    let acts = bench.frame(r#"{"at":9}"#);
+    assert!(matches!(&acts[..], [Act::Started { resumed: Some(true) }]), "{acts:?}");
+}
+
+#[test]
 fn a_list_that_is_too_long_is_cut_and_told() {
     let text =
         format!("vars = {{ l = [{}] }}\nstart = [{{ each = \"$l\", send = \"$item\" }}]", "1,".repeat(300));

@@ -98,7 +98,7 @@ impl Written<'_> {
             ops.push(Op::Exists(exists));
         }
         if let Some(item) = keys.take("equals") {
-            ops.push(Op::Same(plain_json(item, &mut self.notes)?));
+            ops.push(Op::Same(self.template(item, site)?));
         }
         if let Some(item) = keys.take("not") {
             ops.push(Op::NotIn(self.scalars(item, site)?));
