@@ -132,8 +132,6 @@ const LONG: &[(&str, &str)] = &[
     ("dialect/declarative/replay/mod.rs", "a recorded session, line by line, read as one story"),
     ("model/failure.rs", "every failure with its verdict, word, sentence and hint, read side by side"),
     ("rpc/api.rs", "the whole contract, one type after the other"),
-    ("session/delivery.rs", "a message's way from due to its end, read as one story"),
-    ("session/machine.rs", "every input of the session and what it does, side by side"),
 ];
 
 fn house() -> &'static [Source] {
