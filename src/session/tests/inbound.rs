@@ -1,0 +1,169 @@
+//! What the server sends: on disk first, acknowledged then.
+
+use super::*;
+
+fn inbound(bench: &Bench) -> Vec<(u64, Unit)> {
+    let units = bench.records().into_iter().filter_map(|(ticket, record)| match record {
+        Record::Inbound { unit, .. } => Some((ticket, unit)),
+        _ => None,
+    });
+    units.collect()
+}
+
+#[test]
+fn p5_an_event_is_acknowledged_only_after_it_is_on_disk() {
+    let mut bench = Setup::default().connected();
+    bench.frame("event 1");
+    assert_eq!(bench.written(), Vec::<&str>::new());
+    let ticket = inbound(&bench)[0].0;
+    bench.input(Input::Recorded { ticket, outcome: Recorded::Inbound(Vec::new()) });
+    assert_eq!(bench.written(), ["ack 1"]);
+}
+
+#[test]
+fn an_acknowledgement_goes_out_on_the_connection_its_event_came_on_or_not_at_all() {
+    let mut bench = Setup::default().connected();
+    bench.frame("event 1");
+    let ticket = inbound(&bench)[0].0;
+    bench.lose_link();
+    bench.pass(2.0);
+    bench.link_up();
+    bench.input(Input::Recorded { ticket, outcome: Recorded::Inbound(Vec::new()) });
+    assert_eq!(bench.written(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_connection_begins_with_the_cursor_that_is_on_disk() {
+    let mut bench = Setup::default().connected();
+    bench.frame("event 1");
+    bench.frame("event 2");
+    let first = inbound(&bench)[0].0;
+    bench.input(Input::Recorded { ticket: first, outcome: Recorded::Inbound(Vec::new()) });
+    bench.lose_link();
+    bench.pass(2.0);
+    bench.take();
+    bench.input(Input::LinkUp { token: None });
+    assert_eq!(bench.written(), ["hello 1"]);
+}
+
+#[test]
+fn what_the_dial_takes_into_use_is_stored_and_used() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    let at = bench.moment();
+    let connect = bench.session.connect(at, None);
+    bench.drain();
+    assert_eq!(connect.baseline.len(), 1);
+    assert_eq!(inbound(&bench)[0].1.cursors, [("start".into(), Some("7".into()))]);
+}
+
+#[test]
+fn classes_and_keys_come_from_the_type_rules_and_ephemeral_events_are_not_stored() {
+    let rule = |glob: &str, delivery, key: Option<&str>| TypeRule {
+        glob: TypeGlob::new(glob),
+        delivery,
+        key: key.map(|key| json::Pointer::parse(key).unwrap()),
+        ttl: None,
+        lane: None,
+        confirm: None,
+        resend: Resend::Always,
+    };
+    let mut settings = settings();
+    settings.types = Arc::new(TypeRules(vec![
+        rule("typing", Delivery::Ephemeral, None),
+        rule("order", Delivery::Latest, Some("/orderId")),
+    ]));
+    let mut bench = Setup { settings, ..Setup::default() }.connected();
+    bench.frame("event 1");
+    bench.frame("typing");
+    let units = inbound(&bench);
+    assert_eq!(units.len(), 1);
+    assert!(
+        matches!(&units[0].1.rows[0], NewRow::Event { delivery: Delivery::Latest, key: Some(key), .. } if key == "5")
+    );
+    let told = bench
+        .outputs
+        .iter()
+        .filter(|(_, output)| matches!(output, Output::Publish(Change::EphemeralEvent(_))))
+        .count();
+    assert_eq!(told, 1);
+    assert_eq!(bench.written(), Vec::<&str>::new(), "its acknowledgement does not overtake the event's");
+    bench.commit();
+    assert_eq!(bench.written(), ["ack 1", "ack typing"]);
+}
+
+#[test]
+fn p6_where_the_server_does_not_resume_each_reconnect_is_a_gap_before_anything_newer() {
+    let mut bench = Setup { resumes: false, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    assert_eq!(inbound(&bench).len(), 0, "nothing is missing before the first connection ever");
+    let seen: std::collections::BTreeMap<_, _> = bench
+        .records()
+        .into_iter()
+        .filter_map(|(_, record)| match record {
+            Record::Remember { name, value: Some(value) } => Some((name, value)),
+            _ => None,
+        })
+        .collect();
+    bench.lose_link();
+    bench.pass(2.0);
+    bench.input(Input::LinkUp { token: None });
+    bench.frame("event 9");
+    let gap = |unit: &Unit| matches!(unit.rows[0], NewRow::Gap { reason: GapReason::Server, .. });
+    let units = inbound(&bench);
+    assert_eq!(units.iter().map(|(_, unit)| gap(unit)).collect::<Vec<_>>(), [true, false]);
+
+    let remembered = Remembered { values: seen, ..Remembered::default() };
+    let mut bench = Setup { resumes: false, eager: false, remembered, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    bench.frame("event 10");
+    bench.frame("welcome");
+    let units = inbound(&bench);
+    assert_eq!(
+        units.iter().map(|(_, unit)| gap(unit)).collect::<Vec<_>>(),
+        [true, false],
+        "after a restart too"
+    );
+}
+
+#[test]
+fn an_error_about_a_message_nobody_knows_is_an_event() {
+    let mut bench = Setup::default().connected();
+    bench.frame("no stranger");
+    assert!(matches!(&inbound(&bench)[0].1.rows[0], NewRow::Event { kind, .. } if kind == "error"));
+}
+
+#[test]
+fn too_much_on_its_way_to_disk_holds_reading_and_the_clock_and_after_a_minute_the_link() {
+    let mut bench = Setup::default().connected();
+    for number in 0..1024 {
+        assert!(bench.session.accepts_frames());
+        bench.frame(&format!("event {number}"));
+    }
+    assert!(!bench.session.accepts_frames());
+    let held = bench.now;
+    bench.pass(59.0);
+    assert_eq!(bench.hang_ups(), [], "the silence is our own");
+    bench.pass(2.0);
+    let (at, failure) = bench.hang_ups()[0].clone();
+    assert_eq!(at, held + 60_000);
+    assert!(matches!(failure, Failure::StoreStalled { .. }));
+}
+
+#[test]
+fn reading_goes_on_when_half_is_on_disk() {
+    let mut bench = Setup::default().connected();
+    for number in 0..1024 {
+        bench.frame(&format!("event {number}"));
+    }
+    let tickets: Vec<u64> = inbound(&bench).into_iter().map(|(ticket, _)| ticket).collect();
+    for ticket in &tickets[..511] {
+        bench.input(Input::Recorded { ticket: *ticket, outcome: Recorded::Inbound(Vec::new()) });
+    }
+    assert!(!bench.session.accepts_frames());
+    bench.input(Input::Recorded { ticket: tickets[511], outcome: Recorded::Inbound(Vec::new()) });
+    bench.flush();
+    assert!(bench.session.accepts_frames());
+}

@@ -1,0 +1,378 @@
+//! States, delays, reasons; heartbeat.
+
+use super::*;
+
+const NEVER: [u64; 0] = [];
+
+fn refused(status: u16, retry_after: Option<Duration>) -> Input {
+    Input::LinkDown(Failure::Refused { status, retry_after, detail: String::new(), ruled: None })
+}
+
+fn closed(code: u16) -> Input {
+    Input::LinkDown(Failure::Closed { code, reason: String::new(), ruled: None, repeated_policy: false })
+}
+
+fn gone() -> Input {
+    let fault = ConnectFault::Refused;
+    Input::LinkDown(Failure::Connect { target: "server:443".into(), fault })
+}
+
+#[test]
+fn the_first_dial_is_connecting_and_says_why() {
+    let mut bench = Setup { eager: false, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Connecting, ReasonKind::Starting));
+    bench.input(Input::LinkUp { token: None });
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Authenticating, ReasonKind::SigningIn));
+    bench.frame("welcome");
+    let status = bench.session.link_status();
+    assert_eq!((status.state, status.reason, status.attempt), (LinkState::Connected, None, 0));
+    assert_eq!(status.resumed, Some(true));
+    let states: Vec<_> = bench
+        .records()
+        .into_iter()
+        .filter_map(|(_, record)| match record {
+            Record::Transition(transition) => Some((transition.from, transition.to)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        states,
+        [
+            (None, LinkState::Connecting),
+            (Some(LinkState::Connecting), LinkState::Authenticating),
+            (Some(LinkState::Authenticating), LinkState::Connected)
+        ]
+    );
+}
+
+#[test]
+fn a_loss_says_so_and_the_delays_grow_until_the_server_is_unavailable() {
+    let mut bench = Setup::default().connected();
+    bench.pass_alive(31.0);
+    bench.take();
+    bench.lose_link();
+    let (kind, text) = bench.reason();
+    assert_eq!(kind, ReasonKind::ConnectionLost);
+    assert!(text.starts_with("Connection lost: "), "{text}");
+    assert_eq!(bench.session.link_status().attempt, 1);
+    let lost = bench.now;
+    let mut states = Vec::new();
+    for _ in 0..7 {
+        bench.pass(61.0);
+        bench.input(gone());
+        states.push(bench.state());
+    }
+    assert_eq!(states[3], LinkState::Reconnecting);
+    assert_eq!(states[4], LinkState::Unavailable, "after five failed attempts in a row");
+    assert_eq!(bench.dials()[0], lost + 2_000);
+    assert!(bench.session.link_status().next_retry_at.is_some());
+}
+
+#[test]
+fn each_failed_attempt_waits_as_the_list_says() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        bench.take();
+        let failed = bench.now;
+        bench.input(gone());
+        bench.pass(60.0);
+        waits.push((bench.dials()[0] - failed) / 1000);
+    }
+    assert_eq!(waits, [2, 5, 10, 20, 30, 60, 60, 60]);
+}
+
+#[test]
+fn a_stable_connection_or_a_reply_starts_the_delays_anew_and_nothing_less_does() {
+    for (seconds, reply, expected) in [(5.0, false, 5), (31.0, false, 2), (5.0, true, 2)] {
+        let mut bench = Setup::default().bench();
+        bench.input(Input::Start);
+        bench.input(gone());
+        bench.pass(2.0);
+        bench.link_up();
+        if reply {
+            bench.queue(row(1));
+            bench.flush();
+            bench.frame("ok m1");
+        }
+        bench.pass_alive(seconds);
+        bench.take();
+        bench.lose_link();
+        bench.commit();
+        let lost = bench.now;
+        bench.pass(70.0);
+        assert_eq!((bench.dials()[0] - lost) / 1000, expected, "{seconds} s, reply {reply}");
+    }
+}
+
+#[test]
+fn a_flapping_server_is_not_hammered() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    let start = bench.now;
+    let mut dials = 1;
+    while bench.now < start + 60_000 {
+        bench.input(Input::LinkUp { token: None });
+        bench.take();
+        bench.input(closed(1000));
+        bench.pass(1.0);
+        while bench.dials().is_empty() {
+            bench.pass(1.0);
+        }
+        dials += 1;
+    }
+    assert!(dials <= 12, "{dials} dials in a minute");
+}
+
+#[test]
+fn the_server_s_wish_is_never_undercut() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    let failed = bench.now;
+    bench.input(refused(503, Some(Duration::from_secs(30))));
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unavailable, ReasonKind::ServerBusy));
+    bench.pass(40.0);
+    let waited = bench.dials()[0] - failed;
+    assert!((30_000..=36_000).contains(&waited), "{waited} ms");
+}
+
+#[test]
+fn a_refused_credential_is_read_anew_once_and_then_waited_for() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    bench.input(refused(401, None));
+    let fresh = |bench: &Bench| {
+        bench.outputs.iter().any(|(_, output)| matches!(output, Output::Dial { fresh_credential: true, .. }))
+    };
+    assert!(fresh(&bench), "one fresh read, at once");
+    bench.take();
+    let failed = bench.now;
+    bench.input(refused(401, None));
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::AuthRefused));
+    bench.pass(899.0);
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(182.0);
+    let probe = bench.dials()[0] - failed;
+    assert!((900_000..=1_080_000).contains(&probe), "{probe} ms");
+    bench.take();
+    bench.input(refused(401, None));
+    bench.pass(60.0);
+    assert_eq!(bench.dials(), NEVER, "a probe is one attempt");
+    bench.input(Input::CredentialChanged);
+    assert_eq!(bench.dials(), [bench.now]);
+    assert!(fresh(&bench));
+}
+
+#[test]
+fn a_server_that_lets_us_in_and_then_refuses_is_not_hammered() {
+    let mut bench = Setup::default().connected();
+    let mut dials = 0;
+    for _ in 0..50 {
+        bench.frame("expelled");
+        let failure = bench.hang_ups().pop().expect("hung up").1;
+        bench.input(Input::LinkDown(failure));
+        bench.pass(1.0);
+        if bench.dials().is_empty() {
+            break;
+        }
+        dials += 1;
+        bench.take();
+        bench.input(Input::LinkUp { token: None });
+    }
+    assert_eq!(dials, 1, "one fresh credential, then the wait");
+    assert_eq!(bench.state(), LinkState::Unauthorized);
+}
+
+#[test]
+fn without_a_credential_the_source_is_watched() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    let fault = CredentialFault { text: "the token file is empty".into(), hint: "fill it".into() };
+    bench.input(Input::LinkDown(Failure::NoCredential(fault)));
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::NoCredential));
+    assert_eq!(bench.dials(), NEVER, "reading it again at once would find the same");
+    bench.input(Input::CredentialChanged);
+    assert_eq!(bench.dials().len(), 1);
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_is_tried_for_ten_minutes_and_then_seldom() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    let start = bench.now;
+    let mut gaps = Vec::new();
+    while bench.now < start + 1_500_000 {
+        bench.take();
+        let failed = bench.now;
+        bench.input(refused(418, None));
+        assert_eq!(bench.state(), LinkState::Misconfigured);
+        while bench.dials().is_empty() {
+            bench.pass(1.0);
+        }
+        gaps.push((failed - start, bench.dials()[0] - failed));
+    }
+    for (since, gap) in gaps {
+        if since < 600_000 {
+            assert!(gap <= 60_000, "{gap} ms after {since}");
+        } else {
+            assert!((300_000..=360_000).contains(&gap), "{gap} ms after {since}");
+        }
+    }
+}
+
+#[test]
+fn a_second_policy_close_in_a_row_is_a_refusal() {
+    let mut bench = Setup::default().connected();
+    bench.input(closed(1008));
+    assert_eq!(bench.state(), LinkState::Reconnecting);
+    bench.pass(2.0);
+    bench.link_up();
+    bench.input(closed(1008));
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::AuthRefused));
+}
+
+#[test]
+fn a_planned_end_dials_at_once_but_not_twice_within_the_stable_time() {
+    let mut bench = Setup::default().connected();
+    bench.input(closed(4000));
+    assert_eq!(bench.dials(), [bench.now]);
+    bench.link_up();
+    bench.input(closed(4000));
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(2.0);
+    assert_eq!(bench.dials(), [bench.now]);
+}
+
+#[test]
+fn waking_and_a_new_network_dial_at_once_but_not_while_paused() {
+    for hint in [Input::Woke, Input::NetworkChanged { usable: true }] {
+        let mut bench = Setup::default().bench();
+        bench.input(Input::Start);
+        bench.pass(5.0);
+        let fault = ConnectFault::NoNetwork;
+        bench.input(Input::LinkDown(Failure::Connect { target: String::new(), fault }));
+        assert_eq!(bench.state(), LinkState::Offline);
+        bench.take();
+        bench.input(hint.clone());
+        assert_eq!(bench.dials(), [bench.now]);
+        bench.input(Input::Pause);
+        bench.take();
+        bench.input(hint);
+        bench.pass(600.0);
+        assert_eq!(bench.dials(), NEVER);
+    }
+}
+
+#[test]
+fn hints_in_a_flood_dial_once_a_second() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    for _ in 0..40 {
+        bench.input(gone());
+        bench.input(Input::Woke);
+        bench.pass(0.1);
+    }
+    assert!(bench.dials().len() <= 4, "{:?}", bench.dials());
+}
+
+#[test]
+fn waking_asks_the_connection_at_once_and_believes_the_silence_after_the_timeout() {
+    let mut bench = Setup::default().connected();
+    bench.pass(5.0);
+    bench.input(Input::Woke);
+    assert!(bench.last_ping().is_some());
+    let woke = bench.now;
+    bench.pass(11.0);
+    assert_eq!(bench.hang_ups()[0].0, woke + 10_000);
+}
+
+#[test]
+fn a_pause_lasts_over_a_restart_and_only_a_resume_ends_it() {
+    let mut bench = Setup::default().connected();
+    bench.input(Input::Pause);
+    assert_eq!(bench.state(), LinkState::Paused);
+    assert_eq!(bench.hang_ups().len(), 1);
+    let mut remembered = Remembered::default();
+    for (_, record) in bench.records() {
+        if let Record::Remember { name, value: Some(value) } = record {
+            remembered.values.insert(name, value);
+        }
+    }
+    let mut bench = Setup { remembered, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    assert_eq!(bench.state(), LinkState::Paused);
+    bench.input(Input::Reconnect(ReasonKind::Requested));
+    bench.pass(3600.0);
+    assert_eq!(bench.dials(), NEVER);
+    bench.input(Input::Resume);
+    assert_eq!(bench.dials().len(), 1);
+    let forgotten = bench
+        .records()
+        .iter()
+        .any(|(_, record)| matches!(record, Record::Remember { name, value: None } if name == "paused"));
+    assert!(forgotten);
+}
+
+#[test]
+fn resuming_while_the_old_link_still_closes_dials_when_it_is_gone() {
+    let mut bench = Setup::default().connected();
+    bench.input(Input::Pause);
+    bench.input(Input::Resume);
+    assert_eq!(bench.dials(), NEVER, "one link at a time");
+    bench.input(Input::LinkDown(Failure::Redial(ReasonKind::Requested)));
+    assert_eq!(bench.dials().len(), 1);
+}
+
+#[test]
+fn a_dead_peer_is_noticed_after_interval_and_timeout() {
+    let mut bench = Setup::default().connected();
+    let heard = bench.now;
+    bench.pass(31.0);
+    let (at, failure) = bench.hang_ups()[0].clone();
+    assert_eq!(at, heard + 30_000);
+    assert!(matches!(failure, Failure::HeartbeatTimeout { silence } if silence.as_secs() == 30));
+    assert!(bench.reason().1.starts_with("Connection lost: nothing was heard"), "{}", bench.reason().1);
+    assert_eq!(bench.dials(), NEVER, "not before the old link is gone");
+    bench.input(Input::LinkDown(failure));
+    bench.pass(2.0);
+    assert_eq!(bench.dials().len(), 1);
+}
+
+#[test]
+fn any_inbound_byte_is_life() {
+    let mut bench = Setup::default().connected();
+    for _ in 0..20 {
+        bench.pass(25.0);
+        bench.input(Input::Heard);
+    }
+    assert_eq!(bench.hang_ups(), []);
+}
+
+#[test]
+fn the_dialect_s_heartbeat_goes_with_the_ping_and_alone_where_pings_are_forbidden() {
+    for ws_ping in [true, false] {
+        let pulse = Pulse { message: true, ws_ping, every: None, timeout: None, beat: None };
+        let mut bench = Setup { pulse, ..Setup::default() }.connected();
+        bench.pass(20.0);
+        assert_eq!(bench.written(), ["beat"]);
+        assert_eq!(bench.last_ping().is_some(), ws_ping);
+    }
+}
+
+#[test]
+fn stopping_hangs_up_and_dials_no_more() {
+    let mut bench = Setup::default().connected();
+    bench.input(Input::Stop);
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Stopping, ReasonKind::ShuttingDown));
+    assert_eq!(bench.hang_ups().len(), 1);
+    bench.lose_link();
+    bench.input(Input::Woke);
+    bench.pass(600.0);
+    assert_eq!(bench.dials(), NEVER);
+}
