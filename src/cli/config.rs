@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Exit, Outcome, Shell};
 use crate::config::{self, Config, Environment, Places, Problem, Severity, Sources};
+use crate::daemon;
 
 /// `holdline config`.
 #[derive(Debug, clap::Args)]
@@ -145,12 +146,16 @@ fn write_new(places: &Places, text: &str) -> Result<(), Problem> {
     })
 }
 
-/// Says whether the configuration is in order.
+/// Says whether the configuration is in order, as the daemon would at its start.
 pub(crate) fn check(sources: &Sources) -> Reply {
     let config = match config::load(sources) {
         Ok(config) => config,
         Err(problems) => return refusal(sources, &problems),
     };
+    // What only shows when the rooms are put together: dialect, certificates, where the token goes.
+    if let Err(problems) = daemon::check(&config) {
+        return refusal(sources, &problems);
+    }
     let places = &config.places;
     let text = format!("{} is in order (profile {}).\n", places.shorten(&places.config), places.profile);
     let json = json!({

@@ -21,9 +21,6 @@ mod show;
 mod starter;
 pub mod units;
 
-#[cfg(test)]
-mod tests;
-
 pub use modes::{check_private_dir, check_secret_file, ensure_closed_dir, ensure_private_dir};
 pub use paths::{Environment, Places, Platform, Sources, locate};
 pub use problem::{Problem, Severity, render, render_json};

@@ -95,6 +95,14 @@ impl Problem {
         self
     }
 
+    /// The same problem, at this line and column, both from 1.
+    #[must_use]
+    pub fn at(mut self, line: usize, column: usize) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+
     /// The same problem, of this key.
     #[must_use]
     pub fn of_key(mut self, key: impl Into<String>) -> Self {
@@ -201,7 +209,7 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) 
     let mut to = None;
     let mut length = 0;
     let mut masking = false;
-    for (offset, c) in text[begin..end].char_indices() {
+    for (offset, c) in text[begin..end].char_indices().take(10 * WIDEST) {
         let at = begin + offset;
         if at >= start {
             from = from.or(Some(length));

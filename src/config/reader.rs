@@ -209,11 +209,6 @@ impl<'d> Reader<'d> {
         self.docs.is_some()
     }
 
-    /// The text as it is written there.
-    pub(super) fn source(&self, span: Range<usize>) -> &str {
-        &self.document.text[span]
-    }
-
     pub(super) fn finish(self) -> Reading {
         let mut pending = self.pending;
         pending.sort_by_key(|it| it.span.as_ref().map_or(usize::MAX, |span| span.start));

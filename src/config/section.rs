@@ -4,14 +4,14 @@
 //! it [ends](Section::end); everything else in it is an unknown key.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::kinds::{Complaint, Kind, Visible, clip, key_text};
+use super::kinds::{Complaint, Kind, Visible, clip, digest, key_text};
 use super::paths::Environment;
 use super::reader::{Reader, dotted};
 use super::{Entry, KeyDoc, Origin, Problem};
@@ -347,7 +347,7 @@ impl<'r, 'd> Section<'r, 'd> {
         let mut hasher = DefaultHasher::new();
         match self.find(name).filter(|_| matches!(origin, Origin::File { .. })) {
             // As it is written, the secret parts included.
-            Some((_, written)) => self.reader.source(written.span()).hash(&mut hasher),
+            Some((_, written)) => digest(written.get_ref(), &mut hasher),
             None => value.hash(&mut hasher),
         }
         let fingerprint = hasher.finish();

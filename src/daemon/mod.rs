@@ -21,7 +21,7 @@ mod telemetry;
 
 use std::path::PathBuf;
 
-use crate::config::{self, Problem, Sources};
+use crate::config::{self, Config, Problem, Sources};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,15 @@ const EXIT_RUNNING: u8 = 75;
 const WORKERS: usize = 2;
 /// Threads for what blocks (name lookups, credential files).
 const BLOCKING: usize = 4;
+
+/// Whether the daemon could start with this configuration: the dialect, the certificates, the
+/// credential's way. Touches no network and no database.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn check(config: &Config) -> Result<(), Vec<Problem>> {
+    assemble::Assembly::of(config).map(drop)
+}
 
 /// Runs until it is told to end.
 ///

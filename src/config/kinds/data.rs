@@ -1,6 +1,7 @@
 //! Free data, and places inside it.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 
 use serde_json::Value as Json;
 use toml::Spanned;
@@ -107,6 +108,29 @@ pub(in crate::config) fn show_json(value: &Json, visible: Visible) -> String {
             let members =
                 map.iter().map(|(name, it)| format!("{} = {}", key_text(name), show_json(it, visible)));
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Feeds a value into `hasher`: the same for the same content, wherever it stands in the file.
+pub(in crate::config) fn digest(value: &DeValue<'_>, hasher: &mut impl Hasher) {
+    std::mem::discriminant(value).hash(hasher);
+    match value {
+        DeValue::String(text) => text.hash(hasher),
+        DeValue::Boolean(it) => it.hash(hasher),
+        DeValue::Datetime(it) => it.to_string().hash(hasher),
+        DeValue::Integer(it) => it.to_string().hash(hasher),
+        DeValue::Float(it) => it.as_str().hash(hasher),
+        DeValue::Array(items) => {
+            items.len().hash(hasher);
+            items.iter().for_each(|item| digest(item.get_ref(), hasher));
+        }
+        DeValue::Table(table) => {
+            table.len().hash(hasher);
+            for (name, value) in table {
+                name.get_ref().hash(hasher);
+                digest(value.get_ref(), hasher);
+            }
         }
     }
 }

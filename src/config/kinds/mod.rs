@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-pub(super) use data::{Data, JsonPointer};
+pub(super) use data::{Data, JsonPointer, digest};
 pub(super) use network::{HEADER_NAME, Headers, ProxyUrl, Url, is_http_token};
 pub(super) use path::{Command, FilePath};
 
@@ -138,6 +138,8 @@ impl Kind for Flag {
 
 /// Text that passes a test.
 pub(super) struct Text {
+    /// What an error may show of it.
+    pub(super) visible: Visible,
     /// What it is called.
     pub(super) name: &'static str,
     /// What is wrong with a text and what to write, if anything.
@@ -147,6 +149,7 @@ pub(super) struct Text {
 impl Text {
     /// Any text but the empty one.
     pub(super) const ANY: Self = Self {
+        visible: Visible::All,
         name: "text",
         check: |text| {
             if text.is_empty() { Err(("it is empty", "leave the key out instead")) } else { Ok(()) }
@@ -173,6 +176,10 @@ impl Kind for Text {
 
     fn show(&self, value: &String) -> String {
         quote(value)
+    }
+
+    fn visible(&self) -> Visible {
+        self.visible
     }
 }
 

@@ -87,6 +87,7 @@ fn is_reserved_header(name: &str) -> bool {
 
 /// The name of a header that may be set.
 pub(in crate::config) const HEADER_NAME: Text = Text {
+    visible: Visible::All,
     name: "a header name",
     check: |name| {
         if !is_http_token(name) {

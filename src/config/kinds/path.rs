@@ -62,7 +62,7 @@ impl Kind for Command {
     }
 
     fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Complaint> {
-        let words = Text { name: "text", check: |_| Ok(()) };
+        let words = Text { visible: Visible::All, name: "text", check: |_| Ok(()) };
         let command = List { of: "texts", item: words, length: 1..=MAX_WORDS }.read(value)?;
         match command.first() {
             Some(program) if !program.is_empty() => Ok(command),

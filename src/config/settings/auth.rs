@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::warning;
-use crate::config::kinds::{Command, FilePath, HEADER_NAME, OneOf, Span, Text, is_http_token};
+use crate::config::kinds::{Command, FilePath, HEADER_NAME, OneOf, Span, Text, Visible, is_http_token};
 use crate::config::section::Section;
 use crate::config::{Problem, check_secret_file};
 
@@ -101,6 +101,8 @@ const METHODS: OneOf<Word> = OneOf(&[
 ]);
 
 const VARIABLE: Text = Text {
+    // People write the token itself here.
+    visible: Visible::Nothing,
     name: "the name of a variable",
     check: |name| {
         let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -116,6 +118,7 @@ const VARIABLE: Text = Text {
 };
 
 const USERNAME: Text = Text {
+    visible: Visible::All,
     name: "text",
     check: |name| {
         if name.is_empty() || name.contains(':') || name.chars().any(char::is_control) {
@@ -130,6 +133,7 @@ const USERNAME: Text = Text {
 };
 
 const PREFIX: Text = Text {
+    visible: Visible::All,
     name: "text",
     check: |prefix| {
         if prefix.bytes().all(|b| (b' '..=b'~').contains(&b)) {

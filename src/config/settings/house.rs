@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Origin;
-use crate::config::kinds::{Count, FilePath, OneOf, Size, Text};
+use crate::config::kinds::{Count, FilePath, OneOf, Size, Text, Visible};
 use crate::config::paths::lock_beside;
 use crate::config::section::Section;
 use crate::config::{Places, Problem};
@@ -60,6 +60,7 @@ pub(super) struct House {
 }
 
 const LEVEL: Text = Text {
+    visible: Visible::All,
     name: "a log level",
     check: |text| {
         let levels = ["off", "error", "warn", "info", "debug", "trace"];

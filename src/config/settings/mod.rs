@@ -7,6 +7,7 @@ mod notices;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -112,12 +113,6 @@ impl Config {
             difference.changed.push(key.clone());
         }
         difference
-    }
-
-    /// The folder relative paths of the configuration begin at.
-    #[must_use]
-    pub fn base(&self) -> &Path {
-        self.places.config.parent().unwrap_or(Path::new("/"))
     }
 }
 
@@ -238,7 +233,7 @@ fn parse(document: &Document) -> Result<toml::Spanned<DeTable<'_>>, Vec<Problem>
     let end = document.text.len();
     let span = |fault: &toml::de::Error| fault.span().unwrap_or(end..end);
     faults.sort_by_key(|fault| span(fault).start);
-    let hidden = quoted_texts(&document.text);
+    let hidden = values_of_lines(&document.text);
     let problems = faults.iter().take(4 * MAX_PROBLEMS).map(|fault| {
         let message = format!("this is not TOML: {}", fault.message());
         let problem = Problem::new("syntax", message, "").in_file(&document.path);
@@ -251,21 +246,34 @@ fn parse(document: &Document) -> Result<toml::Spanned<DeTable<'_>>, Vec<Problem>
     Err(problems)
 }
 
-/// All quoted texts, line by line: in a broken file nobody can say which of them are secret.
-fn quoted_texts(text: &str) -> Vec<std::ops::Range<usize>> {
-    let mut hidden = Vec::new();
+/// All texts and words that stand for values, line by line: in a broken file nobody can say which
+/// of them are secret.
+fn values_of_lines(text: &str) -> Vec<Range<usize>> {
+    let mut hidden: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let end = start + line.trim_end().len();
-        let mut open: Option<(u8, usize)> = None;
-        for (at, byte) in text.as_bytes()[start..end].iter().enumerate() {
+        let mut open: Option<(char, usize)> = None;
+        // Without a `=` it goes on with the value of the line above.
+        let mut is_value = !line.contains('=') && !line.starts_with('[');
+        for (offset, c) in text[start..end].char_indices() {
+            let at = start + offset;
             match open {
-                None if matches!(byte, b'"' | b'\'') => open = Some((*byte, start + at + 1)),
-                Some((quote, from)) if *byte == quote => {
-                    hidden.push(from..start + at);
+                Some((quote, from)) if c == quote => {
+                    hidden.push(from..at);
                     open = None;
                 }
-                None | Some(_) => {}
+                Some(_) => {}
+                None if c == '"' || c == '\'' => open = Some((c, at + 1)),
+                None if c == '=' => is_value = true,
+                None if is_value && !c.is_whitespace() && !"[]{},#".contains(c) => {
+                    let end = at + c.len_utf8();
+                    match hidden.last_mut().filter(|last| last.end == at) {
+                        Some(last) => last.end = end,
+                        None => hidden.push(at..end),
+                    }
+                }
+                None => {}
             }
         }
         if let Some((_, from)) = open {

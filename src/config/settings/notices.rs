@@ -101,6 +101,7 @@ const DAYS: [(&str, Weekday); 7] = [
 ];
 
 const TIME_OF_DAY: Text = Text {
+    visible: Visible::All,
     name: "a time of day",
     check: |text| minutes(text).map(|_| ()).ok_or(("this is no time of day", "write it like \"22:00\"")),
 };

@@ -1,6 +1,5 @@
 //! `[server]`: where to, and how it is spoken to.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,17 +44,6 @@ pub enum DialectChoice {
     File(PathBuf),
 }
 
-impl DialectChoice {
-    /// What stands in the configuration, the path of a file made absolute.
-    #[must_use]
-    pub fn reference(&self) -> Cow<'_, str> {
-        match self {
-            Self::Named(name) => name.into(),
-            Self::File(path) => path.to_string_lossy(),
-        }
-    }
-}
-
 /// `server.tls`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
@@ -78,6 +66,7 @@ pub struct ClientCertificate {
 const MAX_SUBPROTOCOLS: usize = 32;
 
 const SUBPROTOCOL: Text = Text {
+    visible: Visible::All,
     name: "a sub-protocol name",
     check: |text| {
         if is_http_token(text) {
