@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -190,11 +191,76 @@ async fn a_crowd_at_the_door_waits_and_all_get_in() {
     }
     let mut inside = Vec::new();
     for _ in 0..crowd.len() {
-        inside.push(listener.accept().await.unwrap());
+        let accepted = tokio::time::timeout(Duration::from_secs(20), listener.accept());
+        inside.push(accepted.await.expect("all of them come").unwrap());
     }
     for one in crowd {
         one.await.unwrap().unwrap();
     }
+}
+
+/// Does `what` as another user, on a thread of its own (Linux keeps users by thread). None where
+/// we may not.
+#[cfg(target_os = "linux")]
+fn as_another_user<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let other = rustix::process::Uid::from_raw(4_321);
+    let became = move || {
+        rustix::thread::set_thread_res_uid(other, other, other).unwrap();
+        what()
+    };
+    Some(std::thread::spawn(became).join().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn p11_a_process_of_another_user_is_turned_away_unread_even_with_all_doors_open() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    let folder = private();
+    let path = folder.path().join("d.sock");
+    let listener = Listener::bind(&path).unwrap();
+    let refused = {
+        let path = path.clone();
+        as_another_user(move || UnixStream::connect(path).expect_err("closed").kind())
+    };
+    assert!(refused.is_none_or(|kind| kind == std::io::ErrorKind::PermissionDenied));
+    chmod(folder.path(), 0o755);
+    chmod(&path, 0o666);
+    let Some(mut foreign) = as_another_user(move || UnixStream::connect(path).unwrap()) else {
+        return;
+    };
+    foreign.write_all(b"{}\n").unwrap();
+    let Arrival::Foreign(peer) = listener.accept().await.unwrap() else {
+        panic!("another user got in");
+    };
+    assert_eq!(peer.uid, Some(4_321));
+    let mut said = Vec::new();
+    assert!(foreign.read_to_end(&mut said).is_err() || said.is_empty(), "nothing is said to it");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_daemon_of_another_user_is_told_nothing() {
+    use std::os::unix::net::UnixListener;
+    let folder = private();
+    let path = folder.path().join("d.sock");
+    chmod(folder.path(), 0o777);
+    let Some(false_daemon) = as_another_user({
+        let path = path.clone();
+        move || UnixListener::bind(path).unwrap()
+    }) else {
+        return;
+    };
+    let error = connect(&path).await.expect_err("another user's daemon");
+    assert!(matches!(error, ConnectError::Foreign { .. }), "{error}");
+    assert!(error.to_string().contains("4321"), "{error}");
+    let (mut came, _) = false_daemon.accept().unwrap();
+    let mut heard = Vec::new();
+    std::io::Read::read_to_end(&mut came, &mut heard).unwrap();
+    assert!(heard.is_empty());
 }
 
 #[test]
