@@ -1,6 +1,6 @@
 //! From what `server.dialect` says to a dialect.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::problem::{Problem, nearest};
@@ -12,12 +12,6 @@ pub struct Options {
     /// Whether the dialect is given the credential (`[auth] method = "message"`). None: not
     /// decided yet.
     pub token: Option<bool>,
-}
-
-/// The file that `reference` means; none: a built-in dialect.
-#[must_use]
-pub fn path_of(reference: &str, base: &Path) -> Option<PathBuf> {
-    if builtin::find(reference).is_some() { None } else { Some(base.join(reference)) }
 }
 
 /// The text of the dialect called `reference` (a built-in name, or a path, relative to `base`),

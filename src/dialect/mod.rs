@@ -14,7 +14,7 @@ pub mod declarative;
 mod load;
 mod problem;
 
-pub use load::{Options, load, path_of, text_of};
+pub use load::{Options, load, text_of};
 pub use problem::{Grade, Problem};
 
 use std::collections::BTreeMap;
