@@ -123,6 +123,30 @@ fn check_looks_into_the_dialect() {
 }
 
 #[test]
+fn p13_the_daemon_touches_nothing_before_the_configuration_is_in_order() {
+    let home = Home::with("[server]\nurl = \"ws://127.0.0.1:9/\"\nbogus = 1\n");
+    let refused = holdline(&home, &["run"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", err(&refused));
+    assert!(err(&refused).contains("error: unknown key `server.bogus`"), "{}", err(&refused));
+    let there: Vec<_> =
+        std::fs::read_dir(home.path()).expect("there").flatten().map(|it| it.file_name()).collect();
+    assert_eq!(there, [".config"], "no state, no socket");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_daemon_refuses_a_folder_for_state_that_others_can_write_to() {
+    let home = Home::with("server.url = \"ws://127.0.0.1:9/\"\n");
+    let state = home.path().join(".local/state/holdline");
+    std::fs::create_dir_all(&state).expect("made");
+    super::bench::mode(&state, 0o777);
+    let refused = holdline(&home, &["run"]);
+    assert_eq!(refused.status.code(), Some(77), "{}", err(&refused));
+    assert!(err(&refused).contains("other users can write to this folder (mode 0777)"), "{}", err(&refused));
+    assert_eq!(std::fs::read_dir(&state).expect("there").count(), 0);
+}
+
+#[test]
 fn p12_show_prints_what_is_in_force_and_no_secret() {
     let home = Home::with(
         "[server]\nurl = \"wss://h/?token=CANARY\"\nheaders = { Authorization = \"Bearer CANARY\" }\nvars = { pass = \"CANARY\" }\n[auth]\nmethod = \"header\"\nname = \"X-Key\"\ntoken_command = [\"pass\", \"CANARY\"]\n",
