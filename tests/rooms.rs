@@ -127,7 +127,6 @@ const LINES: usize = 500;
 /// Files that may be longer, each with the reason.
 const LONG: &[(&str, &str)] = &[
     ("dev_server/connection.rs", "one connection's phases and faults, read as one story"),
-    ("dialect/declarative/replay/mod.rs", "a recorded session, line by line, read as one story"),
     ("model/failure.rs", "every failure with its verdict, word, sentence and hint, read side by side"),
     ("rpc/api.rs", "the whole contract, one type after the other"),
 ];
