@@ -156,10 +156,12 @@ enum End {
 impl Pump {
     async fn run(mut self, mut commands: mpsc::Receiver<LinkCommand>) {
         let end = self.pump(&mut commands).await;
-        let Self { socket, events, waiting, .. } = self;
-        // The socket is gone before anybody is told so.
+        let Self { socket, events, waiting, written, .. } = self;
+        // The socket is gone before anybody is told so, and whoever waits for a ticket sees at
+        // once that none will come: the last word may have to wait for room.
         drop(socket);
         drop(commands);
+        drop(written);
         let End::Down(failure) = end else { return };
         for event in waiting.into_iter().chain([LinkEvent::Down(failure)]) {
             if events.send(event).await.is_err() {

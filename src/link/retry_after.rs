@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_it_says_the_wait_stays_within_the_limits(text in ".{0,40}", now in any::<i64>()) {
+        fn whatever_it_says_the_wait_stays_within_the_limits(text in "-?[0-9]{1,25}|.{0,40}", now in any::<i64>()) {
             if let Some(wait) = parse(&text, Timestamp::from_millis(now)) {
                 prop_assert!((SHORTEST..=LONGEST).contains(&wait));
             }

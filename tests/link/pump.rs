@@ -1,12 +1,14 @@
 use std::time::Duration;
 
-use holdline::link::{Auth, Connection, Dialer, EVENTS, LinkCommand, LinkEvent, Plan, Settings, Target};
+use holdline::link::{
+    Auth, COMMANDS, Connection, Dialer, EVENTS, LinkCommand, LinkEvent, Plan, Settings, Target,
+};
 use holdline::model::{Failure, Frame, Secret};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::frames::{self, BINARY, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, frame};
 use crate::support::server::{Ended, Peer, ScriptedServer};
-use crate::support::soon;
+use crate::support::{soon, until};
 
 const LIMIT: usize = 100_000;
 
@@ -82,20 +84,20 @@ async fn frames_go_both_ways_in_order() {
 
 #[tokio::test]
 async fn the_receipt_for_what_is_written_comes_only_after_the_flush() {
-    let (_server, mut connection, peer) = connect().await;
+    let (_server, mut connection, mut peer) = connect().await;
     peer.go_silent();
     // More than all buffers of the kernel hold.
-    let frame = "x".repeat(1 << 20);
-    for ticket in 1..=32 {
-        write(&connection, ticket, &frame).await;
-    }
-    write(&connection, 33, "last").await;
+    write(&connection, 1, &"x".repeat(32 << 20)).await;
+    until("the pump to take it", || (connection.commands.capacity() == COMMANDS).then_some(())).await;
     // The peer still speaks, and is heard: a blocked write blocks no reading.
-    peer.send("are you there?");
-    assert!(matches!(next(&mut connection).await, LinkEvent::Frame(_)));
-    assert!(*connection.written.borrow() < 33, "the last frame cannot be out yet");
+    for _ in 0..3 {
+        peer.send("are you there?");
+        assert_eq!(next_text(&mut connection).await, "are you there?");
+    }
+    assert_eq!(*connection.written.borrow(), 0, "it cannot be out yet");
     peer.wake_up();
-    soon("the last ticket", connection.written.wait_for(|ticket| *ticket == 33)).await.unwrap();
+    soon("the ticket", connection.written.wait_for(|ticket| *ticket == 1)).await.unwrap();
+    assert_eq!(peer.text().await.len(), 32 << 20);
 }
 
 #[tokio::test]
@@ -131,13 +133,30 @@ async fn when_nobody_takes_the_events_the_socket_is_not_read_and_nothing_is_lost
     for n in 0..2 * EVENTS {
         peer.send(&format!("{n:04} {text}"));
     }
-    write(&connection, 1, "writing goes on").await;
-    // It is told although nobody has taken a single event.
-    soon("the ticket", connection.written.wait_for(|ticket| *ticket == 1)).await.unwrap();
+    until("the channel to be full", || (connection.events.len() == EVENTS).then_some(())).await;
+    // Writing goes on and is told, and with each turn the pump could read if it would.
+    for ticket in 1..=50 {
+        write(&connection, ticket, "out").await;
+        soon("the ticket", connection.written.wait_for(|told| *told == ticket)).await.unwrap();
+    }
     for n in 0..2 * EVENTS {
         let got = next_text(&mut connection).await;
         assert_eq!(&got[..4], format!("{n:04}"));
     }
+}
+
+#[tokio::test]
+async fn the_end_shows_while_nobody_takes_the_events() {
+    let (_server, mut connection, peer) = connect().await;
+    for n in 0..EVENTS {
+        peer.send(&n.to_string());
+    }
+    peer.finish();
+    // The last word waits for room; that there will be no more writing does not.
+    let gone = soon("the lane of tickets to end", connection.written.changed()).await;
+    assert!(gone.is_err());
+    assert_eq!(connection.events.len(), EVENTS);
+    assert_eq!(down(&mut connection).await, Failure::Lost { detail: String::new() });
 }
 
 #[tokio::test]
@@ -323,7 +342,7 @@ async fn a_dropped_connection_ends_at_once_even_while_it_writes() {
     let (_server, connection, mut peer) = connect().await;
     peer.go_silent();
     // As many as wait for the socket, and as many as wait for them.
-    for ticket in 0..(2 * holdline::link::COMMANDS as u64) {
+    for ticket in 0..(2 * COMMANDS as u64) {
         let frame = Frame::Text("x".repeat(1 << 18));
         let sent = connection.commands.try_send(LinkCommand::Write { ticket, frame });
         if sent.is_err() {

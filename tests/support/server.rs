@@ -25,9 +25,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use super::{soon, until};
+
+/// Largest frame it takes: more than the kernel's buffers hold, so that a test can fill them.
+const FRAME_MAX: usize = 64 << 20;
 
 /// What a client asked with.
 #[derive(Debug, Clone)]
@@ -287,7 +290,8 @@ async fn welcome(tcp: TcpStream, number: usize, shared: Arc<Shared>) -> Option<(
             return None;
         }
     }
-    let socket = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
+    let config = WebSocketConfig::default().max_frame_size(Some(FRAME_MAX)).max_message_size(Some(FRAME_MAX));
+    let socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
     let (orders, ordered) = mpsc::unbounded_channel();
     let (frames, received) = mpsc::unbounded_channel();
     let (ended, end) = oneshot::channel();
