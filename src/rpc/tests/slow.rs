@@ -84,6 +84,14 @@ async fn the_subscriptions_of_a_connection_have_a_bound() {
 }
 
 #[tokio::test]
+async fn a_stop_that_was_asked_for_is_answered_first() {
+    let house = House::new();
+    let mut app = house.app();
+    assert_eq!(app.call("daemon.stop", "{}").await["result"]["stopping"], true);
+    until(|| house.memory.stopped()).await;
+}
+
+#[tokio::test]
 async fn a_stop_is_told_and_what_was_asked_is_still_answered() {
     let house = House::with(Limits::default());
     let mut app = house.app();
