@@ -68,11 +68,12 @@ pub enum LinkCommand {
     },
 }
 
-/// A connection to the server: dropped, it ends at once.
+/// A connection to the server: dropped, it ends at once (so it does without a last event when
+/// only `commands` is dropped).
 #[derive(Debug)]
 pub struct Connection {
     /// What it tells. Bounded: when it is not read, the socket is not read either, and TCP
-    /// pushes back; control frames are answered all the same.
+    /// pushes back; pings are answered up to the first data frame that waits.
     pub events: mpsc::Receiver<LinkEvent>,
     /// What it is told. Bounded.
     pub commands: mpsc::Sender<LinkCommand>,
