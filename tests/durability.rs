@@ -1,9 +1,9 @@
 //! P1 seen from outside: by the system calls of the real program, no receipt leaves before the
 //! `fdatasync` (or `fsync`) that covers its row.
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "says what it measured, or that it was skipped")]
 
 #[path = "support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "each test binary uses a part of the support code")]
 mod support;
 
 use std::collections::HashMap;

@@ -92,17 +92,22 @@ impl Daemon {
         Ok(found)
     }
 
-    async fn ephemeral(self: Arc<Self>, message: Outgoing) -> Result<Receipt, Refusal> {
+    /// Hands an ephemeral message to the loop: its place in the order of sends is taken now.
+    fn ephemeral(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
+        let Outgoing { kind, payload, wait, .. } = message;
         let id = message.id.unwrap_or_else(|| self.clock.uuid().into());
-        let dropped = self.engine.ephemeral(id.clone(), message.kind.into(), message.payload).await?;
-        if let (Some(why), Some(_)) = (&dropped, message.wait) {
-            return Err(Refusal::new(ErrorKind::NotConnected, format!("the message was dropped: {why}"))
-                .hint("ephemeral messages go out only while the link is up")
-                .with("id", id.as_str())
-                .with("state", MessageState::Dropped.as_str()));
-        }
-        let state = if dropped.is_some() { MessageState::Dropped } else { MessageState::Sent };
-        Ok(Receipt { id, state, durability: Durability::None, duplicate: false, reason: dropped })
+        let answer = self.engine.ephemeral(id.clone(), kind.into(), payload)?;
+        Ok(Box::pin(async move {
+            let dropped = answer.await?;
+            if let (Some(why), Some(_)) = (&dropped, wait) {
+                return Err(Refusal::new(ErrorKind::NotConnected, format!("the message was dropped: {why}"))
+                    .hint("ephemeral messages go out only while the link is up")
+                    .with("id", id.as_str())
+                    .with("state", MessageState::Dropped.as_str()));
+            }
+            let state = if dropped.is_some() { MessageState::Dropped } else { MessageState::Sent };
+            Ok(Receipt { id, state, durability: Durability::None, duplicate: false, reason: dropped })
+        }))
     }
 
     /// Waits until `id` reaches `level`, or ends otherwise, or `timeout` is over.
@@ -191,7 +196,7 @@ impl Backend for Shared {
         let raw = message.clone();
         let new = policy.apply(message)?;
         if new.delivery == Delivery::Ephemeral {
-            return Ok(Box::pin(Arc::clone(&self.0).ephemeral(raw)));
+            return self.0.ephemeral(raw);
         }
         let durability = policy.durability;
         let pending = self.0.store.submit(new).await?;

@@ -5,19 +5,18 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The lock, held as long as this lives.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     /// Kept open: closing it gives the lock up.
     _file: File,
-    path: PathBuf,
 }
 
 /// Why the lock could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum LockError {
+pub(super) enum LockError {
     /// Another daemon holds it.
     #[error("holdline already runs for this profile{}; {path} is locked", .pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Held {
@@ -41,7 +40,7 @@ impl Lock {
     ///
     /// # Errors
     /// When another process holds it, or the file cannot be made.
-    pub fn take(path: &Path) -> Result<Self, LockError> {
+    pub(super) fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.display().to_string(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -62,13 +61,7 @@ impl Lock {
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file, path: path.to_owned() })
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { _file: file })
     }
 }
 

@@ -149,19 +149,20 @@ impl Handle {
         self.commands.send(command).await.map_err(|_| shutting_down())
     }
 
-    /// Sends an ephemeral message; the answer is why it was dropped, if it was.
+    /// Hands an ephemeral message in; what comes back waits for the answer: why it was dropped, if
+    /// it was. Messages go out in the order of these calls.
     ///
     /// # Errors
     /// `busy` or `shutting_down`.
-    pub async fn ephemeral(
+    pub fn ephemeral(
         &self,
         id: MessageId,
         kind: Arc<str>,
         payload: Payload,
-    ) -> Result<Option<String>, Refusal> {
+    ) -> Result<impl Future<Output = Result<Option<String>, Refusal>> + Send + use<>, Refusal> {
         let (answer, wait) = oneshot::channel();
         self.tell(Command::Ephemeral { id, kind, payload, answer })?;
-        wait.await.map_err(|_| shutting_down())
+        Ok(async move { wait.await.map_err(|_| shutting_down()) })
     }
 
     /// Pauses, resumes or redials.

@@ -20,10 +20,13 @@ pub struct Outcome {
 /// level is told once per attempt.
 const PER_WAIT: usize = 64;
 
+/// Those who wait for one message, each under a number of its own.
+type Waiters = Vec<(u64, mpsc::Sender<Outcome>)>;
+
 /// Who waits for which message. Shared by the loop, which tells, and the callers, who ask.
 #[derive(Debug, Default)]
 pub struct Waits {
-    by_id: Mutex<HashMap<MessageId, Vec<(u64, mpsc::Sender<Outcome>)>>>,
+    by_id: Mutex<HashMap<MessageId, Waiters>>,
     next: std::sync::atomic::AtomicU64,
 }
 
@@ -52,7 +55,7 @@ impl Waits {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<MessageId, Vec<(u64, mpsc::Sender<Outcome>)>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<MessageId, Waiters>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -318,6 +318,10 @@ impl Session {
             && let Some(link) = &mut self.link
         {
             *ruled = link.talk.closed(*code, reason);
+            let unit = link.talk.left_behind();
+            if !unit.is_empty() {
+                self.act(at, vec![crate::dialect::Act::Store { unit, then: Vec::new() }]);
+            }
         }
         if let Failure::Refused { status, ruled: ruled @ None, .. } = &mut failure {
             *ruled = self.dialect.refused(*status);

@@ -1,13 +1,13 @@
 //! The real program against servers that behave and servers that do not: what people see, and
 //! that nothing is lost meanwhile.
 #![cfg(unix)]
+#![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod delivery;
 mod faults;
 mod half_open;
 mod lifecycle;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "each test binary uses a part of the support code")]
 mod support;
 
 use std::time::Duration;

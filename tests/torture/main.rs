@@ -3,12 +3,12 @@
 //!
 //! `HOLDLINE_TORTURE_MESSAGES` and `HOLDLINE_TORTURE_KILLS` make it as long as one likes.
 #![cfg(unix)]
+#![allow(clippy::print_stderr, reason = "says what was counted")]
 
 mod app;
 mod inbound;
 mod outbound;
 #[path = "../support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "each test binary uses a part of the support code")]
 mod support;
 
 use std::time::Duration;

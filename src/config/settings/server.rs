@@ -47,7 +47,7 @@ pub enum DialectChoice {
 /// `server.tls`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// PEM file with the only issuers to trust; none: the system's.
+    /// PEM file with issuers to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM files of our own certificate and its private key.
     pub client: Option<ClientCertificate>,
@@ -176,8 +176,12 @@ fn dialect_choice(server: &mut Section<'_, '_>, written: String) -> Option<Diale
 
 fn tls(mut tls: Section<'_, '_>) -> Tls {
     let path = FilePath { env: tls.env(), base: tls.base() };
-    let ca_file =
-        tls.optional_or("ca_file", &path, "the system's", "PEM file with the only issuers to trust.");
+    let ca_file = tls.optional_or(
+        "ca_file",
+        &path,
+        "the system's",
+        "PEM file with issuers to trust beside the system's.",
+    );
     let certificate =
         tls.optional("client_cert", &path, "PEM file with our own certificate, its issuers after it.");
     let key = tls.optional("client_key", &path, "PEM file with its private key, mode 0600.");
