@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use crate::dialect::Outgoing;
 use crate::model::{
-    Confirm, Delivery as Class, DueRow, Instant, MessageId, MessageState, Place, Record, Recorded, Resend,
-    Severity,
+    Confirm, Delivery as Class, DueRow, Instant, MessageId, MessageState, Moment, Place, Record, Recorded,
+    Resend, Severity,
 };
 
 use super::connection::Connection;
@@ -106,6 +106,11 @@ pub(super) struct Entry {
 impl Entry {
     const fn first_attempt(&self) -> bool {
         self.row.attempts == 0 && !self.row.was_sent && self.tries == 0
+    }
+
+    /// Whether its TTL is over.
+    fn expired(&self, at: Moment) -> bool {
+        self.row.expires_at.is_some_and(|expires| expires <= at.steady)
     }
 
     /// Whether the server may have it.
@@ -226,7 +231,7 @@ impl Delivery {
                 lane.passed_in = pass;
                 continue;
             }
-            if entry.expires.is_some_and(|at| at <= turn.at.instant) {
+            if entry.expired(turn.at) {
                 let maybe = entry.maybe_delivered();
                 self.end(turn, place, MessageState::Expired, Some("ttl".to_owned()), maybe);
                 continue;
@@ -403,18 +408,35 @@ impl Delivery {
         {
             return false;
         }
-        self.drop_row(place);
+        if let Some(entry) = self.drop_row(place) {
+            // It may stay after all: what is behind it waits for that.
+            self.lanes.at(&entry.row.lane).failed.insert(place);
+        }
         self.past.withdrawn(place);
         true
     }
 
+    /// A withdrawn row stays after all.
+    pub(super) fn kept(&mut self, place: Place) {
+        if self.past.kept(place) {
+            // What waited behind it is read again too, after it.
+            for name in self.lanes.barred_by(place) {
+                self.make_way(&name);
+            }
+            self.lanes.unbar(place);
+            self.lanes.rewind(place);
+            self.loader.rewind(place);
+        }
+    }
+
     /// Whether a row is on the wire, or was until just now.
     pub(super) fn on_wire(&self, place: Place) -> bool {
-        self.rows.get(&place).is_some_and(|entry| matches!(entry.stage, Stage::Wire(_)) || entry.doubt)
+        self.rows.get(&place).is_some_and(|entry| matches!(entry.stage, Stage::Wire(_)))
             || self.releases.values().any(|places| places.contains(&place))
     }
 
-    /// All rows for which that holds.
+    /// All rows whose outcome the server may yet decide: those on the wire, and those that were on
+    /// it and rest before the next attempt.
     pub(super) fn wire_places(&self) -> Vec<Place> {
         let held = self.rows.iter().filter(|(_, entry)| entry.doubt).map(|(place, _)| *place);
         held.chain(self.releases.values().flatten().copied()).collect()

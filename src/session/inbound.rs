@@ -38,6 +38,8 @@ pub(super) struct Inbound {
     pending: BTreeMap<u64, Pending>,
     bytes: usize,
     held: bool,
+    /// The driver cannot hand anything to the store.
+    blocked: bool,
     cursors: BTreeMap<Arc<str>, Arc<str>>,
     kept: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -48,6 +50,7 @@ impl Inbound {
             pending: BTreeMap::new(),
             bytes: 0,
             held: false,
+            blocked: false,
             cursors: remembered.cursors.clone(),
             kept: remembered.kept.clone(),
         }
@@ -160,9 +163,14 @@ impl Inbound {
         }
     }
 
+    /// The driver cannot hand anything to the store, or can again.
+    pub(super) const fn set_blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
+    }
+
     /// Whether too much is on its way to disk.
     pub(super) const fn held(&self) -> bool {
-        self.held
+        self.held || self.blocked
     }
 }
 

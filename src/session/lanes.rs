@@ -35,7 +35,8 @@ pub(super) struct Lane {
     pub(super) waiting: usize,
     /// Claims on their way to disk: nothing of the lane is written before them.
     pub(super) claiming: usize,
-    /// Messages whose last attempt failed: no first attempts behind them until they end.
+    /// Messages whose last attempt failed, or that somebody is about to take back: no first attempts
+    /// behind them until that is over.
     pub(super) failed: BTreeSet<Place>,
     /// See [`Apart`].
     pub(super) apart: Option<Apart>,
@@ -122,6 +123,28 @@ impl Lanes {
         let apart = lane.apart.get_or_insert(Apart { after, beyond });
         apart.after = apart.after.min(after);
         apart.beyond = apart.beyond.max(beyond);
+    }
+
+    /// The lanes in which the row at `place` holds others up.
+    pub(super) fn barred_by(&self, place: Place) -> Vec<Arc<str>> {
+        let barred = self.lanes.iter().filter(|(_, lane)| lane.failed.contains(&place));
+        barred.map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// The row at `place` holds nothing up any more.
+    pub(super) fn unbar(&mut self, place: Place) {
+        for lane in self.lanes.values_mut() {
+            lane.failed.remove(&place);
+        }
+        self.lanes.retain(|_, lane| !lane.idle());
+    }
+
+    /// A row of some lane is to be read again from `place`.
+    pub(super) fn rewind(&mut self, place: Place) {
+        for apart in self.lanes.values_mut().filter_map(|lane| lane.apart.as_mut()) {
+            apart.after = apart.after.min(Place(place.0 - 1));
+            apart.beyond = apart.beyond.max(place);
+        }
     }
 
     /// The reading position of a lane that is set apart.

@@ -138,6 +138,8 @@ impl Session {
             }
             Input::Recorded { ticket, outcome } => self.recorded(at, ticket, outcome),
             Input::Gone(places) => self.delivery.gone(&mut turn!(self, at), &places),
+            Input::Kept(place) => self.delivery.kept(place),
+            Input::StoreFull(full) => self.inbound.set_blocked(full),
             Input::Ephemeral { ticket, id, kind, payload } => {
                 let link = self.link.as_mut();
                 self.passing.ephemeral(&mut turn!(self, at), link, ticket, &id, &kind, &payload);
@@ -147,7 +149,10 @@ impl Session {
                 self.passing.request(&mut turn!(self, at), link, ticket, &id, &kind, &payload);
             }
             Input::ForgetRequest(ticket) => self.passing.forget_request(ticket),
-            Input::Reload(settings) => self.settings = *settings,
+            Input::Reload(settings) => {
+                self.settings = *settings;
+                self.delivery.reloaded(&mut turn!(self, at));
+            }
         }
         self.settle(at);
     }
@@ -216,14 +221,15 @@ impl Session {
         self.delivery.holds_on_wire(id)
     }
 
-    /// The places for which that holds: not to be ended by anybody else.
+    /// The places of messages whose outcome the server may yet decide: those on the wire, and those
+    /// that rest after an attempt without an answer. No TTL sweep may end them; the session does.
     #[must_use]
     pub fn wire_places(&self) -> Vec<Place> {
         self.delivery.wire_places()
     }
 
     /// Somebody is about to take this row out of the queue. True: it goes out no more, and
-    /// [`Input::Gone`] is to follow ([`Input::Requeued`] where it came to nothing). False: it is on
+    /// [`Input::Gone`] is to follow, or [`Input::Kept`] where it came to nothing. False: it is on
     /// the wire.
     pub fn withdraw(&mut self, place: Place) -> bool {
         self.delivery.withdraw(place)

@@ -107,6 +107,11 @@ pub enum Input {
     /// These rows ended in the store without the session (expired, cancelled, dropped): forget
     /// them.
     Gone(Vec<Place>),
+    /// A row that was withdrawn ([`Session::withdraw`]) stays in the queue after all.
+    Kept(Place),
+    /// The way to the store is full (or free again): the driver reads nothing from the link, so
+    /// its silence means nothing.
+    StoreFull(bool),
     /// An ephemeral message: sent now or dropped.
     Ephemeral {
         /// Names the answer ([`Change::Ephemeral`]).

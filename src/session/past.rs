@@ -87,6 +87,20 @@ impl Past {
         self.rows.insert(place, Known::Withdrawn);
     }
 
+    /// Whether somebody is about to take a row back.
+    pub(super) fn is_withdrawn(&self, place: Place) -> bool {
+        matches!(self.rows.get(&place), Some(Known::Withdrawn))
+    }
+
+    /// What somebody was about to do is decided. Returns whether there was such a row.
+    pub(super) fn kept(&mut self, place: Place) -> bool {
+        let withdrawn = self.is_withdrawn(place);
+        if withdrawn {
+            self.rows.remove(&place);
+        }
+        withdrawn
+    }
+
     /// A row is back in the queue.
     pub(super) fn requeued(&mut self, place: Place) {
         self.setbacks.remove(&place);
@@ -124,6 +138,13 @@ impl Past {
     /// What the last failed attempt of a message left behind.
     pub(super) fn setback(&self, row: &DueRow) -> Option<&Setback> {
         self.setbacks.get(&row.place).filter(|setback| setback.id == row.id)
+    }
+
+    /// A row need not rest any longer.
+    pub(super) fn rested(&mut self, place: Place, now: Instant) {
+        if let Some(setback) = self.setbacks.get_mut(&place) {
+            setback.not_before = now;
+        }
     }
 
     /// An attempt failed.

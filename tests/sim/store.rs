@@ -29,10 +29,14 @@ pub struct Row {
 pub enum Op {
     Record(u64, Record),
     Insert(DueRow),
-    Cancel(Place),
+    /// Takes a row back; or the store cannot just now.
+    Cancel(Place, bool),
     Drop(Place),
     Retry(Place),
-    Sweep { now: Timestamp, skip: BTreeSet<Place> },
+    Sweep {
+        now: Timestamp,
+        skip: BTreeSet<Place>,
+    },
 }
 
 /// A row of the event sequence.
@@ -130,7 +134,8 @@ impl Store {
                     receipts.push(row.id.clone());
                     told.push(self.insert(row));
                 }
-                Op::Cancel(place) => {
+                Op::Cancel(place, fails) if fails => told.push(Input::Kept(place)),
+                Op::Cancel(place, _) => {
                     self.finish(place, MessageState::Cancelled, "cancel");
                     told.push(Input::Gone(vec![place]));
                 }
@@ -235,6 +240,7 @@ impl Store {
                 if let Some(row) = self.rows.get_mut(&place) {
                     row.due.attempts = attempts;
                     row.due.strikes = strikes;
+                    row.claimed = false;
                 }
             }
             Record::Claimed { place } => {

@@ -459,7 +459,7 @@ impl World {
                 self.link.open = false;
                 self.feed(Input::LinkDown(failure));
             }
-            Event::Restart => self.start_daemon(),
+            Event::Restart if self.session.is_none() => self.start_daemon(),
             Event::Resume => {
                 self.paused = false;
                 self.feed(Input::Resume);
@@ -474,6 +474,7 @@ impl World {
             | Event::Reaction { .. }
             | Event::ToClient { .. }
             | Event::Down { .. }
+            | Event::Restart
             | Event::Noticed { .. } => {}
         }
     }

@@ -250,7 +250,7 @@ impl Delivery {
             self.deadlines.remove(&(at, place));
             let Some(entry) = self.rows.get_mut(&place) else { continue };
             entry.deadline = None;
-            let expired = entry.expires.is_some_and(|expires| expires <= turn.at.instant);
+            let expired = entry.expired(turn.at);
             let maybe = entry.maybe_delivered();
             match &mut entry.stage {
                 Stage::Waiting | Stage::Claiming => {}
@@ -293,6 +293,8 @@ impl Delivery {
             self.end(turn, place, MessageState::Parked, Some(why), false);
             return;
         }
+        // Its failure takes the claim back; the next attempt makes a new one.
+        entry.claimed = false;
         let until = turn.at.instant + rest_after(turn, attempts, wish);
         self.off_wire(place, Stage::Resting);
         let Some(entry) = self.rows.get(&place) else { return };

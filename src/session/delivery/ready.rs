@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::{Due, DueRow, MessageId, MessageState, Place};
 
 use super::{Delivery, Entry, FEWEST_ROWS, Stage};
+use crate::session::lanes::Lanes;
 use crate::session::loader::{Answer, MOST_BYTES};
 use crate::session::turn::Turn;
 
@@ -12,6 +13,10 @@ impl Delivery {
     /// Holds a row ready. Returns false where its lane cannot take it now.
     fn take(&mut self, turn: &mut Turn<'_>, row: DueRow, backlog: bool) -> bool {
         if self.rows.contains_key(&row.place) {
+            return true;
+        }
+        if self.past.is_withdrawn(row.place) {
+            self.lanes.at(&row.lane).failed.insert(row.place);
             return true;
         }
         let Some(row) = self.past.revise(row) else {
@@ -203,15 +208,28 @@ impl Delivery {
         for place in places {
             self.unstop(turn, *place);
             self.drop_row(*place);
+            if self.past.kept(*place) {
+                self.lanes.unbar(*place);
+            }
             self.past.gone(*place, self.loader.is_waiting());
         }
     }
 
-    pub(super) fn drop_row(&mut self, place: Place) {
-        if let Some(entry) = self.forget(place) {
-            self.wire.unname(place, &entry.references, &entry.counters, None);
-            self.lanes.at(&entry.row.lane).failed.remove(&place);
-            self.lanes.tidy(&entry.row.lane);
+    pub(super) fn drop_row(&mut self, place: Place) -> Option<Entry> {
+        let entry = self.forget(place)?;
+        self.wire.unname(place, &entry.references, &entry.counters, None);
+        self.lanes.at(&entry.row.lane).failed.remove(&place);
+        self.lanes.tidy(&entry.row.lane);
+        Some(entry)
+    }
+
+    /// The configuration was reloaded: lanes that stop for nothing any more go on.
+    pub(in crate::session) fn reloaded(&mut self, turn: &mut Turn<'_>) {
+        let blocks = |lane: &str| Lanes::settings(turn.settings, lane).is_some_and(|lane| lane.block);
+        let free: Vec<Place> =
+            self.lanes.stopped().filter(|(lane, _)| !blocks(lane)).map(|(_, place)| place).collect();
+        for place in free {
+            self.unstop(turn, place);
         }
     }
 

@@ -37,6 +37,9 @@ impl Delivery {
             let out = matches!(entry.stage, Stage::Wire(_));
             if out || entry.doubt || entry.row.delivery == Class::Latest && entry.tries > 0 {
                 released.push(place);
+                // Its rest was for a server that heard it. Perhaps it did not: then all of its lane
+                // go out anew, in their order.
+                self.past.rested(place, turn.at.instant);
             }
             if out && entry.row.resend == Resend::Always {
                 let why = "the link was lost before the server answered";
@@ -75,6 +78,8 @@ impl Delivery {
         if cautious && matches!(failure, Failure::Closed { code: 1009, .. }) {
             let why = format!("too_large: {failure}");
             self.end(turn, place, MessageState::Rejected, Some(why), false);
+        } else if entry.row.resend == Resend::Never {
+            // It goes out no more anyhow, and its claim on disk must stand until it is released.
         } else if strikes >= STRIKES {
             let why = format!("poison: {STRIKES} connections ended while it was alone on the wire");
             self.end(turn, place, MessageState::Parked, Some(why), false);

@@ -167,3 +167,17 @@ fn reading_goes_on_when_half_is_on_disk() {
     bench.flush();
     assert!(bench.session.accepts_frames());
 }
+
+#[test]
+fn a_store_that_takes_nothing_holds_the_clock_like_any_other_hold() {
+    let mut bench = Setup::default().connected();
+    bench.input(Input::StoreFull(true));
+    assert!(!bench.session.accepts_frames());
+    bench.pass(45.0);
+    bench.input(Input::StoreFull(false));
+    assert!(bench.session.accepts_frames());
+    bench.pass(29.0);
+    assert_eq!(bench.hang_ups(), []);
+    bench.pass(1.5);
+    assert_eq!(bench.hang_ups().len(), 1);
+}

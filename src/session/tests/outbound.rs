@@ -23,7 +23,8 @@ fn next_link(bench: &mut Bench) {
     bench.take();
     bench.lose_link();
     bench.commit();
-    bench.pass(60.0);
+    bench.input(Input::Woke);
+    bench.pass(1.0);
     bench.take();
     bench.input(Input::LinkUp { token: None });
 }
@@ -110,6 +111,20 @@ fn the_server_s_silence_counts_and_the_same_id_goes_out_again_on_the_same_link()
     assert!(failed);
     bench.frame("ok m1");
     assert_eq!(bench.ended("m1"), Some(MessageState::Accepted));
+}
+
+#[test]
+fn attempts_that_failed_in_a_silence_go_out_in_order_on_the_next_link() {
+    let mut settings = settings();
+    settings.outbox.confirm_timeout = Duration::from_secs(5);
+    settings.reconnect.jitter = 0.5;
+    let mut bench = Setup { settings, ..Setup::default() }.connected();
+    (1..=6).for_each(|place| bench.queue(row(place)));
+    bench.flush();
+    bench.pass(5.0);
+    next_link(&mut bench);
+    bench.due((1..=6).map(|place| DueRow { was_sent: true, attempts: 1, ..row(place) }).collect());
+    assert_eq!(bench.written()[1..], ["m1", "m2", "m3", "m4", "m5", "m6"]);
 }
 
 #[test]
@@ -335,9 +350,51 @@ fn a_withdrawn_row_goes_out_no_more_and_one_on_the_wire_is_not_given_back() {
     bench.queue(row(2));
     assert!(!bench.session.withdraw(Place(1)));
     assert!(bench.session.withdraw(Place(2)));
+    bench.queue(row(3));
     bench.frame("ok m1");
-    assert_eq!(bench.written(), ["m1"]);
     assert_eq!(bench.session.wire_places(), []);
+    assert_eq!(bench.written(), ["m1"]);
+    bench.input(Input::Gone(vec![Place(2)]));
+    bench.due(vec![row(3)]);
+    assert_eq!(bench.written(), ["m1", "m3"]);
+}
+
+#[test]
+fn a_withdrawn_row_that_stays_after_all_goes_out() {
+    let mut bench = lane("default", false, Some(1)).connected();
+    (1..=3).for_each(|place| bench.queue(row(place)));
+    assert!(bench.session.withdraw(Place(2)));
+    bench.take();
+    bench.frame("ok m1");
+    assert_eq!(bench.written(), NONE, "it may stay: nothing overtakes it");
+    bench.input(Input::Kept(Place(2)));
+    bench.due(vec![row(2), row(3)]);
+    assert_eq!(bench.written(), ["m2"]);
+}
+
+#[test]
+fn a_refused_attempt_of_what_must_not_be_repeated_needs_a_new_claim() {
+    let mut bench = Setup::default().connected();
+    bench.queue(DueRow { resend: Resend::Never, ..row(1) });
+    bench.commit();
+    bench.frame("later m1");
+    bench.take();
+    bench.pass(2.5);
+    assert_eq!(bench.written(), NONE);
+    bench.commit();
+    assert_eq!(bench.written(), ["m1"]);
+}
+
+#[test]
+fn a_lane_that_blocks_no_longer_goes_on_at_the_reload() {
+    let mut bench = lane("care", true, None).connected();
+    bench.queue(in_lane(1, "care"));
+    bench.frame("no m1");
+    bench.queue(in_lane(2, "care"));
+    assert_eq!(bench.written(), ["m1"]);
+    bench.input(Input::Reload(Box::new(settings())));
+    bench.due(vec![in_lane(2, "care")]);
+    assert_eq!(bench.written(), ["m1", "m2"]);
 }
 
 #[test]
@@ -511,6 +568,17 @@ fn a_message_that_kills_its_connection_is_isolated_and_parked() {
     bench.due(vec![DueRow { was_sent: true, ..row(2) }, DueRow { was_sent: true, ..row(3) }]);
     bench.frame("ok m2");
     assert_eq!(bench.written()[1..], ["m2", "m3"], "the first confirmation ends the caution");
+}
+
+#[test]
+fn a_death_does_not_take_back_the_claim_of_what_must_not_be_repeated() {
+    let mut bench = Setup::default().connected();
+    bench.queue(DueRow { resend: Resend::Never, ..row(1) });
+    bench.commit();
+    bench.take();
+    bench.lose_link();
+    let failed = bench.records().into_iter().any(|(_, record)| matches!(record, Record::Failed { .. }));
+    assert!(!failed, "a failed attempt would be one that may be repeated");
 }
 
 #[test]

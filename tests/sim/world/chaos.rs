@@ -75,7 +75,8 @@ impl World {
         let mut taken = false;
         self.with_session(|session| taken = session.withdraw(place));
         if taken {
-            self.put(Op::Cancel(place));
+            let fails = self.rng.u8(..4) == 0;
+            self.put(Op::Cancel(place, fails));
         }
     }
 
