@@ -1,7 +1,9 @@
 //! The subject: the release binary in front of its own development server, each a process of its
 //! own, and a plain socket for the app.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -168,26 +170,29 @@ impl App {
     }
 }
 
-/// Voluntary and involuntary context switches of all threads of a process so far, and its CPU
-/// time in clock ticks.
-pub(crate) fn activity(pid: u32) -> (u64, u64) {
-    let mut switches = 0;
+/// Context switches of each thread of a process so far.
+pub(crate) fn switches(pid: u32) -> BTreeMap<OsString, u64> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("Linux");
-    for task in tasks.flatten() {
-        let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
-        for line in status.lines().filter(|line| line.contains("ctxt_switches")) {
-            switches += line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-    }
-    let mut stat = String::new();
-    std::fs::File::open(format!("/proc/{pid}/stat"))
-        .and_then(|mut file| file.read_to_string(&mut stat))
-        .expect("Linux");
+    tasks
+        .flatten()
+        .map(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let count = status
+                .lines()
+                .filter(|line| line.contains("ctxt_switches"))
+                .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+                .sum();
+            (task.file_name(), count)
+        })
+        .collect()
+}
+
+/// CPU time of a process so far, in clock ticks.
+pub(crate) fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux");
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks =
-        fields.get(11..13).map_or(0, |times| times.iter().filter_map(|t| t.parse::<u64>().ok()).sum());
-    (switches, ticks)
+    fields.get(11..13).map_or(0, |times| times.iter().filter_map(|t| t.parse::<u64>().ok()).sum())
 }
 
 /// Resident memory of a process, in MiB.

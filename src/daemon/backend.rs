@@ -234,7 +234,7 @@ impl Backend for Shared {
         let cancelled = self.0.store.cancel(&id).await;
         if cancelled.is_err() {
             // It had ended, or the store cannot: either way the session need not hold it back.
-            self.0.engine.tell_soon(Command::Hint(Input::Gone(vec![place]))).await?;
+            self.0.engine.tell_soon(Command::Hint(Input::Kept(place))).await?;
         }
         cancelled
     }

@@ -92,6 +92,8 @@ pub(super) struct Loop {
     pub(super) writes: VecDeque<LinkCommand>,
     /// What the store has no room for yet. While it holds any, no further frames are read.
     pub(super) asks: Asks,
+    /// The session was told that the store has no room.
+    store_full: bool,
     /// Comes into force with the next dial.
     pub(super) new_server: Option<NewServer>,
     pub(super) ephemerals: HashMap<u64, oneshot::Sender<Option<String>>>,
@@ -117,6 +119,7 @@ pub async fn run(parts: Parts) -> Ending {
         pump_ended: false,
         writes: VecDeque::new(),
         asks: Asks::default(),
+        store_full: false,
         new_server: None,
         ephemerals: HashMap::new(),
         next_ephemeral: 0,
@@ -467,6 +470,10 @@ impl Loop {
             }
         }
         self.asks.hand_over(&self.store);
+        if self.store_full == self.asks.is_empty() {
+            self.store_full = !self.store_full;
+            self.input(Input::StoreFull(self.store_full));
+        }
         if std::mem::take(&mut self.link_changed) {
             self.fanout.show_link(self.session.link_status());
         }
