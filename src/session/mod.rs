@@ -95,7 +95,7 @@ pub enum Input {
     },
     /// Rows went back into the queue (`retry`): they keep their places.
     Requeued(Vec<DueRow>),
-    /// The answer to `LoadDue`.
+    /// The answer to `LoadDue`. Each question is answered once, in the order of the questions.
     Due(Due),
     /// The answer to `Record`, in the order of the tickets.
     Recorded {

@@ -69,7 +69,7 @@ fn run(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Result<Stats, (u64, Str
 fn an_hour_of_chaos_loses_nothing_and_keeps_every_order() {
     let seeds = match setting("HOLDLINE_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..setting("HOLDLINE_SIM_SEEDS").unwrap_or(200),
+        None => 0..setting("HOLDLINE_SIM_SEEDS").unwrap_or(1000),
     };
     match run(seeds, None) {
         Ok(stats) => assert!(stats.messages > 0 && stats.arrivals > 0 && stats.events > 0, "{stats:?}"),

@@ -112,6 +112,7 @@ pub struct World {
     store: Store,
     committing: bool,
     store_clock: u64,
+    reader_clock: u64,
     sent: BTreeMap<u64, Sent>,
     numbers: HashMap<String, u64>,
     latest_arrival: HashMap<Arc<str>, Place>,
@@ -148,6 +149,7 @@ impl World {
             store: Store::default(),
             committing: false,
             store_clock: 0,
+            reader_clock: 0,
             sent: BTreeMap::new(),
             numbers: HashMap::new(),
             latest_arrival: HashMap::new(),
@@ -303,13 +305,14 @@ impl World {
                 self.after(wait, Event::Down { link, failure });
             }
             Output::LoadDue(query) => {
-                // The answer may speak of a past moment by the time it is heard.
+                // Answers come in the order of the questions, each speaking of the moment it was asked.
                 let mut due = self.store.due(&query);
                 if self.bug == Some(Bug::LostResend) {
                     due.rows.retain(|row| !row.was_sent);
                 }
-                let wait = Duration::from_micros(self.rng.u64(100..20_000));
-                self.after(wait, Event::Store(vec![Input::Due(due)]));
+                let wait = nanos(Duration::from_micros(self.rng.u64(100..20_000)));
+                self.reader_clock = self.reader_clock.max(self.now + wait);
+                self.at(self.reader_clock, Event::Store(vec![Input::Due(due)]));
             }
             Output::Record { ticket, record } => {
                 let inbound = matches!(record, holdline::model::Record::Inbound { .. });
