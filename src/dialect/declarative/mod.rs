@@ -1,8 +1,8 @@
 //! Dialects written as TOML files.
 //!
-//! A file is read once into a [`spec::Spec`]: everything checked, constants ready, rules filed.
-//! Then each connection has a [`talk::Talk`]. Values stay the text they came as; a frame costs
-//! one pass ([`tape`]), one look-up ([`filing`]) and the tests of the few rules found there.
+//! A file is read once into a `spec::Spec`: everything checked, constants ready, rules filed.
+//! Then each connection has a `talk::Talk`. Values stay the text they came as; a frame costs
+//! one pass (`tape`), one look-up (`filing`) and the tests of the few rules found there.
 
 mod checks;
 mod codec;
