@@ -38,12 +38,12 @@ fn p13_a_bad_configuration_ends_with_78_before_anything_is_touched() {
 #[test]
 fn a_token_file_that_others_can_read_ends_with_77() {
     let mut daemon = Daemon::prepare("");
-    let token = daemon.write_private("token", "secret");
+    let token = daemon.write_private("token", "canary-7431");
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
     daemon.write_config(&format!("{NOBODY}[auth]\ntoken_file = \"{}\"\n", token.display()));
     daemon.spawn();
     assert_eq!(daemon.wait_for_end().code(), Some(77), "{}", daemon.log());
-    assert!(!daemon.log().contains("secret"));
+    assert!(!daemon.log().contains("canary-7431"));
 }
 
 #[test]
