@@ -129,6 +129,11 @@ const LONG: &[(&str, &str)] = &[
     ("dev_server/connection.rs", "one connection's phases and faults, read as one story"),
     ("model/failure.rs", "every failure with its verdict, word, sentence and hint, read side by side"),
     ("rpc/api.rs", "the whole contract, one type after the other"),
+    (
+        "session/delivery.rs",
+        "a row's way from due to its end; lanes, window, release and answers are files beside it",
+    ),
+    ("session/machine.rs", "one arm for each input, timer and act, and what follows for the other parts"),
 ];
 
 fn house() -> &'static [Source] {
