@@ -237,6 +237,18 @@ fn a_second_policy_close_in_a_row_is_a_refusal() {
 }
 
 #[test]
+fn policy_closes_with_another_failure_between_are_no_refusal() {
+    let mut bench = Setup::default().connected();
+    bench.input(closed(1008));
+    bench.pass(2.0);
+    bench.input(gone());
+    bench.pass(5.0);
+    bench.link_up();
+    bench.input(closed(1008));
+    assert_eq!(bench.state(), LinkState::Reconnecting);
+}
+
+#[test]
 fn a_planned_end_dials_at_once_but_not_twice_within_the_stable_time() {
     let mut bench = Setup::default().connected();
     bench.input(closed(4000));

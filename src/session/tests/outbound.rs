@@ -178,6 +178,46 @@ fn a_failed_attempt_stops_first_attempts_of_its_lane_only_until_it_ends() {
 }
 
 #[test]
+fn a_lane_taken_back_behind_a_question_is_asked_for_again() {
+    let mut bench = lane("default", false, Some(2)).connected();
+    (1..=50).for_each(|place| bench.queue(row(place)));
+    let mut next = 1;
+    while bench.questions().is_empty() {
+        bench.frame(&format!("ok m{next}"));
+        next += 1;
+    }
+    let query = bench.questions().pop().unwrap();
+    assert_eq!((query.lane.as_deref(), query.after), (Some("default"), Place(36)));
+    bench.take();
+    bench.frame(&format!("later m{next}"));
+    bench.input(Input::Due(Due { query, rows: (37..=50).map(row).collect(), end: true }));
+    bench.frame(&format!("ok m{}", next + 1));
+    bench.pass(2.5);
+    bench.frame(&format!("ok m{next}"));
+    let query = bench.questions().pop().expect("what was given back is asked for");
+    assert_eq!((query.lane.as_deref(), query.after), (Some("default"), Place(next + 1)));
+}
+
+#[test]
+fn an_answer_from_before_the_end_cannot_revive_a_message_whose_end_is_on_disk_since() {
+    let mut narrow = settings();
+    narrow.outbox.window = 8;
+    let mut bench = Setup { settings: narrow, ..Setup::default() }.connected();
+    (1..=100).for_each(|place| bench.queue(row(place)));
+    for place in 1..=12 {
+        bench.frame(&format!("ok m{place}"));
+    }
+    let query = bench.questions().pop().expect("it asks for the rest");
+    bench.commit();
+    bench.take();
+    bench.input(Input::Due(Due { query, rows: [12, 17, 18].map(row).to_vec(), end: true }));
+    for place in 13..=16 {
+        bench.frame(&format!("ok m{place}"));
+    }
+    assert_eq!(bench.written(), ["m17", "m18"]);
+}
+
+#[test]
 fn a_lane_with_a_window_of_one_has_one_on_the_wire_and_holds_up_nobody_else() {
     let mut bench = lane("strict", false, Some(1)).connected();
     bench.queue(in_lane(1, "strict"));
@@ -398,6 +438,15 @@ fn a_lane_that_blocks_no_longer_goes_on_at_the_reload() {
 }
 
 #[test]
+fn a_row_that_ended_without_the_session_goes_out_no_more() {
+    let mut bench = lane("default", false, Some(1)).connected();
+    (1..=3).for_each(|place| bench.queue(row(place)));
+    bench.input(Input::Gone(vec![Place(2)]));
+    bench.frame("ok m1");
+    assert_eq!(bench.written(), ["m1", "m3"]);
+}
+
+#[test]
 fn a_backlog_is_paced_and_new_messages_of_other_lanes_are_not() {
     let mut paced = settings();
     paced.outbox.drain_rate = 2;
@@ -609,6 +658,7 @@ fn a_retried_message_is_read_again_from_its_place() {
     bench.commit();
     bench.take();
     bench.input(Input::Requeued(vec![row(1)]));
+    assert_eq!(bench.questions().pop().map(|query| query.after), Some(Place(0)));
     bench.due(vec![row(1)]);
     assert_eq!(bench.written(), ["m1"]);
 }
