@@ -10,7 +10,7 @@ fn on(platform: Platform, variables: &[(&str, &str)]) -> Sources {
     Sources {
         environment: Environment {
             home: Some("/home/kim".into()),
-            current_dir: "/work".into(),
+            current_dir: "/elsewhere".into(),
             platform,
             variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
             user: "S-1-5-21".to_owned(),
@@ -112,12 +112,12 @@ fn flags_go_before_variables_and_variables_before_what_is_usual() {
     );
     let places = locate(&sources).expect("located");
     assert_eq!((places.config, places.socket), (at("/e/c.toml"), at("/e/s.sock")));
-    assert_eq!(places.database, at("/work/state/default.db"), "relative to where we are");
+    assert_eq!(places.database, at("/elsewhere/state/default.db"), "relative to where we are");
 
     sources.config = Some("c.toml".into());
     sources.socket = Some("/f/s.sock".into());
     let places = locate(&sources).expect("located");
-    assert_eq!((places.config, places.socket), (at("/work/c.toml"), at("/f/s.sock")));
+    assert_eq!((places.config, places.socket), (at("/elsewhere/c.toml"), at("/f/s.sock")));
 }
 
 #[test]
