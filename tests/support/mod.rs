@@ -13,13 +13,14 @@
 
 pub mod daemon;
 pub mod frames;
+pub mod needs;
 pub mod server;
 pub mod tls;
 
 use std::time::Duration;
 
 /// How long a test waits for anything before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, or fails the test naming what did not come.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
