@@ -8,6 +8,8 @@
 
 #[path = "link/dial.rs"]
 mod dial;
+#[path = "link/probe.rs"]
+mod probe;
 #[path = "link/pump.rs"]
 mod pump;
 mod support;

@@ -108,6 +108,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["daemon"]),
     ("uuid", &["model", "clock", "dialect", "store"]),
     ("widestring", &["ipc"]),
+    ("x509_parser", &["link"]),
 ];
 
 /// Rooms that may ask for the time: `clock`, and those that only need a deadline for one read or one

@@ -2,17 +2,19 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Carried;
+use super::probe::{Found, Handshake, Phase, Trace};
 use super::stream::{Counted, ServerStream};
 use super::tls::{Tls, TlsSetupError};
 use super::upgrade::{is_ours, is_token, upgrade};
 use super::{Auth, Connection, Plan, Target, TlsSettings, pump, reach};
 use crate::clock::Clock;
-use crate::model::{ConnectFault, Failure, Secret, TlsFault};
+use crate::model::{ConnectFault, Failure, Instant as Monotonic, Secret, Timestamp, TlsFault};
 
 /// Where to dial, and how.
 #[derive(Debug, Clone)]
@@ -83,6 +85,8 @@ pub struct Dialer {
     auth: Auth,
     tls: Option<Tls>,
     clock: Clock,
+    /// What time it was for the server when it last answered an upgrade, and when that was.
+    server_time: Mutex<Option<(Timestamp, Monotonic)>>,
 }
 
 impl Dialer {
@@ -110,7 +114,7 @@ impl Dialer {
             return Err(SetupError::Subprotocol(odd.clone()));
         }
         let tls = if settings.url.is_secure() { Some(Tls::new(&settings.tls)?) } else { None };
-        Ok(Self { settings, auth, tls, clock: Clock::start() })
+        Ok(Self { settings, auth, tls, clock: Clock::start(), server_time: Mutex::default() })
     }
 
     /// Dials: lookup, TCP, TLS, upgrade. Dropped midway, it leaves nothing behind.
@@ -118,49 +122,32 @@ impl Dialer {
     /// # Errors
     /// The failure of the phase that failed, or whose time ran out.
     pub async fn dial(&self, plan: Plan, credential: Option<&Secret>) -> Result<Connection, Failure> {
+        self.walk(plan, credential, &mut Trace::off(self.clock)).await
+    }
+
+    /// All phases, one after the other.
+    pub(super) async fn walk(
+        &self,
+        plan: Plan,
+        credential: Option<&Secret>,
+        trace: &mut Trace,
+    ) -> Result<Connection, Failure> {
         let settings = &self.settings;
         let target = &settings.url;
-        let after = settings.connect_timeout;
-        let deadline = self.clock.deadline(self.clock.instant() + after);
         let carried = Carried::put_together(target, settings, &self.auth, plan, credential);
+        let (mut stream, deadline) = self.secure(trace).await?;
 
-        let addresses = within(deadline, reach::look_up(target), || Failure::NameLookup {
-            host: target.host().to_owned(),
-            detail: format!("no answer within {} s", after.as_secs()),
-        })
-        .await?;
-        self.check_plaintext(&addresses)?;
-
-        let wire = within(deadline, reach::connect(target, &addresses), || Failure::Connect {
-            target: match addresses.as_slice() {
-                [only] => only.to_string(),
-                _ => target.host_and_port(),
-            },
-            fault: ConnectFault::Timeout,
-        })
-        .await?;
-        let wire = Counted::new(wire);
-
-        let mut stream = match &self.tls {
-            None => ServerStream::Plain(wire),
-            Some(tls) => {
-                let tls = within(deadline, tls.connect(target, wire), || Failure::Tls {
-                    host: target.host().to_owned(),
-                    fault: TlsFault::Other(format!(
-                        "the handshake was not finished within {} s",
-                        after.as_secs()
-                    )),
-                })
-                .await?;
-                ServerStream::Tls(Box::new(tls))
-            }
-        };
-
+        trace.begin(Phase::Upgrade);
         let now = self.clock.now().wall;
-        let upgraded = within(deadline, upgrade(&mut stream, target, &carried, now), || {
-            Failure::HandshakeTimeout { after }
-        })
-        .await?;
+        let mut date = None;
+        let late = || Failure::HandshakeTimeout { after: settings.connect_timeout };
+        let upgraded = within(deadline, upgrade(&mut stream, target, &carried, now, &mut date), late).await;
+        if let Some(date) = date {
+            *self.server_time.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((date, self.clock.instant()));
+        }
+        let upgraded = upgraded?;
+        trace.found(|| Found::Upgrade(upgraded.subprotocol.clone()));
         Ok(pump::start(
             stream,
             upgraded,
@@ -170,6 +157,61 @@ impl Dialer {
             self.clock,
         )
         .await)
+    }
+
+    /// Everything before the upgrade. Gives the stream, and by when the upgrade must be through.
+    pub(super) async fn secure(&self, trace: &mut Trace) -> Result<(ServerStream, Instant), Failure> {
+        let target = &self.settings.url;
+        let after = self.settings.connect_timeout;
+        let deadline = self.clock.deadline(self.clock.instant() + after);
+
+        trace.begin(Phase::Name);
+        let addresses = within(deadline, reach::look_up(target), || Failure::NameLookup {
+            host: target.host().to_owned(),
+            detail: format!("no answer within {} s", after.as_secs()),
+        })
+        .await?;
+        trace.found(|| Found::Name(addresses.clone()));
+
+        trace.begin(Phase::Connection);
+        self.check_plaintext(&addresses)?;
+        let wire = within(deadline, reach::connect(target, &addresses), || Failure::Connect {
+            target: match addresses.as_slice() {
+                [only] => only.to_string(),
+                _ => target.host_and_port(),
+            },
+            fault: ConnectFault::Timeout,
+        })
+        .await?;
+        if let Ok(peer) = wire.peer_addr() {
+            trace.found(|| Found::Connection(peer));
+        }
+        let wire = Counted::new(wire);
+
+        let Some(tls) = &self.tls else { return Ok((ServerStream::Plain(wire), deadline)) };
+        trace.begin(Phase::Tls);
+        let stream = within(deadline, tls.connect(target, wire), || Failure::Tls {
+            host: target.host().to_owned(),
+            fault: TlsFault::Other(format!("the handshake was not finished within {} s", after.as_secs())),
+        })
+        .await?;
+        let stream = ServerStream::Tls(Box::new(stream));
+        trace.found(|| Found::Tls(Handshake::of(&stream)));
+        Ok((stream, deadline))
+    }
+
+    /// How far this machine's clock is ahead of the server's (negative: behind), in milliseconds.
+    /// The server told its time when it answered an upgrade; none where it never did.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        let (date, at) = (*self.server_time.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let now = self.clock.now();
+        let theirs = date.after(now.instant.since(at));
+        Some(now.wall.as_millis().saturating_sub(theirs.as_millis()))
+    }
+
+    pub(super) const fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// A name of this machine may turn out to be another one's.

@@ -17,6 +17,7 @@ mod auth;
 pub mod credential;
 mod dial;
 mod foreign;
+pub mod probe;
 mod pump;
 mod reach;
 mod retry_after;

@@ -17,12 +17,15 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Option<Duration> {
     let wait = match text.strip_prefix('-') {
         Some(digits) if is_number(digits) => Duration::ZERO,
         None if is_number(text) => Duration::from_secs(text.parse().unwrap_or(u64::MAX)),
-        _ => {
-            let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok()?;
-            Timestamp::from_millis(date.as_millisecond()).since(now)
-        }
+        _ => date(text)?.since(now),
     };
     Some(wait.clamp(SHORTEST, LONGEST))
+}
+
+/// Reads an HTTP date (RFC 9110, section 5.6.7).
+pub(super) fn date(text: &str) -> Option<Timestamp> {
+    let date = DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text.trim()).ok()?;
+    Some(Timestamp::from_millis(date.as_millisecond()))
 }
 
 fn is_number(text: &str) -> bool {

@@ -37,12 +37,14 @@ pub(super) struct Upgraded {
     pub(super) rest: Vec<u8>,
 }
 
-/// Sends the request and judges the answer. `now` is for a `Retry-After` that is a date.
+/// Sends the request and judges the answer. `now` is for a `Retry-After` that is a date; `date`
+/// takes the server's own, whatever the answer is.
 pub(super) async fn upgrade<S>(
     stream: &mut S,
     target: &Target,
     carried: &Carried,
     now: Timestamp,
+    date: &mut Option<Timestamp>,
 ) -> Result<Upgraded, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -57,6 +59,7 @@ where
     // and where it is not, reading says so.
     let _ = sent.await;
     let (answer, rest) = read_head(stream, &carried.quoter).await?;
+    *date = answer.first("Date").and_then(retry_after::date);
     if answer.status != 101 {
         return Err(refused(stream, answer, rest, &carried.quoter, now).await);
     }
