@@ -5,6 +5,7 @@
 //! Everything is bounded: what waits to be told, what waits to be written, how often the server
 //! may ping.
 
+mod gate;
 mod outbound;
 mod verdict;
 
@@ -23,6 +24,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use self::gate::Gate;
 use self::outbound::{Outbound, Wrote};
 use super::foreign::Quoter;
 use super::stream::ServerStream;
@@ -40,6 +42,9 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const WRITE_MAX: usize = 64 * 1024 * 1024;
 /// Events that may wait behind a full channel.
 const WAITING: usize = 16;
+/// Bytes of frames in the channel from which on no further frame goes in: large ones fill it long
+/// before its places are taken.
+const TOLD_BYTES: usize = 1024 * 1024;
 /// How long a last close frame may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes still taken in while a last close frame leaves.
@@ -66,7 +71,7 @@ impl Default for Patience {
     }
 }
 
-type Socket = WebSocketStream<ServerStream>;
+type Socket = WebSocketStream<Gate>;
 
 /// Takes an upgraded stream and starts its pump.
 pub(super) async fn start(
@@ -83,7 +88,8 @@ pub(super) async fn start(
         .max_write_buffer_size(WRITE_MAX)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message));
-    let socket = Socket::from_partially_read(stream, upgraded.rest, Role::Client, Some(config)).await;
+    let (gate, rest) = Gate::before(stream, upgraded.rest, max_message);
+    let socket = Socket::from_partially_read(gate, rest, Role::Client, Some(config)).await;
     let (events, told) = mpsc::channel(EVENTS);
     let (commands, given) = mpsc::channel(COMMANDS);
     let (written, flushed) = watch::channel(0);
@@ -91,6 +97,8 @@ pub(super) async fn start(
         counted: socket.get_ref().bytes_read(),
         socket,
         events,
+        told: VecDeque::new(),
+        told_bytes: 0,
         waiting: VecDeque::new(),
         written,
         outbound: Outbound::default(),
@@ -108,6 +116,9 @@ pub(super) async fn start(
 struct Pump {
     socket: Socket,
     events: mpsc::Sender<LinkEvent>,
+    /// Sizes of what is in the channel, and their sum.
+    told: VecDeque<usize>,
+    told_bytes: usize,
     /// Events the channel had no room for, in order. Only the last may be a data frame.
     waiting: VecDeque<LinkEvent>,
     /// Up to which ticket everything is flushed.
@@ -176,6 +187,7 @@ impl Pump {
         loop {
             let may_read = self.may_read();
             let has_news = !self.waiting.is_empty();
+            let places = self.places_for_news();
             let room = self.outbound.room();
             let due = self.due();
             let clock = self.clock;
@@ -195,10 +207,11 @@ impl Pump {
                         self.take(command);
                     }
                 }
-                permit = events.reserve(), if has_news => {
-                    let Ok(permit) = permit else { return End::Forgotten };
-                    if let Some(news) = self.waiting.pop_front() {
-                        permit.send(news);
+                free = events.reserve_many(places), if has_news => {
+                    let Ok(free) = free else { return End::Forgotten };
+                    drop(free);
+                    if let Err(end) = self.tell_waiting() {
+                        return end;
                     }
                 }
                 () = events.closed(), if room == 0 => return End::Forgotten,
@@ -291,7 +304,7 @@ impl Pump {
                 self.tell(LinkEvent::Pong(payload.into()))
             }
             Message::Close(frame) => {
-                let closed = verdict::of_close(frame, &self.quoter);
+                let closed = verdict::of_close(frame, self.socket.get_ref().close_code(), &self.quoter);
                 // The library has put the answer in place. A server that does not take it has
                 // gone already.
                 let _ = timeout(FAREWELL, self.socket.flush()).await;
@@ -307,17 +320,46 @@ impl Pump {
     }
 
     fn tell(&mut self, event: LinkEvent) -> Result<(), End> {
-        if !self.waiting.is_empty() {
-            self.waiting.push_back(event);
-            return Ok(());
-        }
-        match self.events.try_send(event) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(event)) => {
-                self.waiting.push_back(event);
-                Ok(())
+        self.waiting.push_back(event);
+        if self.waiting.len() == 1 { self.tell_waiting() } else { Ok(()) }
+    }
+
+    /// Tells what waits, as far as the channel has places and room.
+    fn tell_waiting(&mut self) -> Result<(), End> {
+        while let Some(event) = self.waiting.pop_front() {
+            let size = size(&event);
+            let full = size > 0 && self.bytes_in_channel() >= TOLD_BYTES;
+            let refused = if full { Err(TrySendError::Full(event)) } else { self.events.try_send(event) };
+            match refused {
+                Ok(()) => {
+                    self.told.push_back(size);
+                    self.told_bytes += size;
+                }
+                Err(TrySendError::Full(event)) => {
+                    self.waiting.push_front(event);
+                    return Ok(());
+                }
+                Err(TrySendError::Closed(_)) => return Err(End::Forgotten),
             }
-            Err(TrySendError::Closed(_)) => Err(End::Forgotten),
+        }
+        Ok(())
+    }
+
+    /// What was told and is not yet taken.
+    fn bytes_in_channel(&mut self) -> usize {
+        let still_there = self.events.max_capacity() - self.events.capacity();
+        while self.told.len() > still_there {
+            self.told_bytes -= self.told.pop_front().unwrap_or(0);
+        }
+        self.told_bytes
+    }
+
+    /// How many places of the channel must be free before it is worth trying again: one more than
+    /// now where its bytes are the matter, for then something was taken.
+    fn places_for_news(&mut self) -> usize {
+        match self.waiting.front().map(size) {
+            Some(1..) if self.bytes_in_channel() >= TOLD_BYTES => self.events.capacity() + 1,
+            Some(_) | None => 1,
         }
     }
 
@@ -351,6 +393,7 @@ impl Pump {
         let leaving = async {
             self.socket.send(close_frame(code)).await.ok()?;
             let stream = self.socket.get_mut();
+            stream.give_up();
             stream.shutdown().await.ok()?;
             tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await.ok()
         };
@@ -411,6 +454,13 @@ fn poll_read(socket: &mut Socket, counted: &mut u64, may_read: bool, cx: &mut Co
         Some(Err(error)) => Read::Failed(error),
         None => Read::End,
     })
+}
+
+fn size(event: &LinkEvent) -> usize {
+    match event {
+        LinkEvent::Frame(frame) => frame.len(),
+        LinkEvent::Pong(_) | LinkEvent::Heard | LinkEvent::Down(_) => 0,
+    }
 }
 
 fn close_frame(code: u16) -> Message {

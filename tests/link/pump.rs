@@ -12,6 +12,15 @@ use crate::support::{soon, until};
 
 const LIMIT: usize = 100_000;
 
+/// So many frames of [`LIMIT`] fill the channel by their bytes, long before its places are taken.
+const FULL: usize = (1 << 20) / LIMIT + 1;
+/// Signs of life that may be among them.
+const FEW: usize = 8;
+
+fn is_full_by_bytes(connection: &Connection) -> bool {
+    (FULL..=FULL + FEW).contains(&connection.events.len())
+}
+
 async fn connect_to(server: &ScriptedServer) -> (Connection, Peer) {
     let settings = Settings { max_message: LIMIT, ..Settings::to(Target::parse(&server.url()).unwrap()) };
     let dialer = Dialer::new(settings, Auth::Query { name: "token".into() }).unwrap();
@@ -133,11 +142,12 @@ async fn when_nobody_takes_the_events_the_socket_is_not_read_and_nothing_is_lost
     for n in 0..2 * EVENTS {
         peer.send(&format!("{n:04} {text}"));
     }
-    until("the channel to be full", || (connection.events.len() == EVENTS).then_some(())).await;
+    until("the channel to be full", || is_full_by_bytes(&connection).then_some(())).await;
     // Writing goes on and is told, and with each turn the pump could read if it would.
     for ticket in 1..=50 {
         write(&connection, ticket, "out").await;
         soon("the ticket", connection.written.wait_for(|told| *told == ticket)).await.unwrap();
+        assert!(is_full_by_bytes(&connection), "{} events", connection.events.len());
     }
     for n in 0..2 * EVENTS {
         let got = next_text(&mut connection).await;
@@ -183,6 +193,15 @@ async fn every_way_of_breaking_the_protocol_ends_the_connection_with_its_code() 
         ("a long ping", frame(FIN | PING, &[0; 126]), 1002),
         ("a close frame of one byte", frame(FIN | frames::CLOSE, &[3]), 1002),
         ("a close code that must not be sent", frames::close(1005, b""), 1002),
+        ("a close reason that is no UTF-8", frames::close(1000, &[0xff]), 1007),
+        ("a wrong header alone", frames::header(FIN | RSV1 | TEXT, 50_000), 1002),
+        ("a mask alone", vec![FIN | TEXT, 0x80], 1002),
+        ("a long ping's header alone", vec![FIN | PING, 126], 1002),
+        (
+            "endless empty fragments",
+            [frame(TEXT, b""), frame(CONTINUATION, b"").repeat(1_000_000)].concat(),
+            1009,
+        ),
         ("bytes that are no frame", b"HTTP/1.1 400 Bad Request\r\n".repeat(9), 1002),
         ("text that is no UTF-8", frame(FIN | TEXT, &[0xff, 0xfe]), 1007),
         ("an overlong encoding", frame(FIN | TEXT, &[0xc0, 0xaf]), 1007),
@@ -210,6 +229,9 @@ async fn every_way_of_breaking_the_protocol_ends_the_connection_with_its_code() 
         match code {
             1002 => assert!(matches!(failure, Failure::Protocol { .. }), "{name}: {failure:?}"),
             1007 => assert_eq!(failure, Failure::InvalidUtf8, "{name}"),
+            _ if name.contains("endless") => {
+                assert!(matches!(failure, Failure::Protocol { .. }), "{name}: {failure:?}");
+            }
             _ => assert_eq!(failure, Failure::TooLarge { limit: LIMIT as u64 }, "{name}"),
         }
         assert_eq!(peer.ended().await, Ended::Closed(Some(code)), "{name}");
@@ -226,7 +248,7 @@ async fn a_message_of_exactly_the_limit_is_taken() {
 
 #[tokio::test]
 async fn the_servers_close_is_told_with_its_code_and_reason_and_answered() {
-    for code in [1000, 1001, 1003, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4000, 4401, 4999] {
+    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 4000, 4401, 4999] {
         let (_server, mut connection, mut peer) = connect().await;
         peer.close(code, "bye\r\n\u{202e}bye");
         let wanted = Failure::Closed { code, reason: "bye bye".into(), ruled: None, repeated_policy: false };
@@ -243,6 +265,27 @@ async fn codes_that_must_not_be_on_the_wire_are_a_broken_protocol() {
         let failure = down(&mut connection).await;
         assert!(matches!(failure, Failure::Protocol { .. }), "{code}: {failure:?}");
         assert_eq!(peer.ended().await, Ended::Closed(Some(1002)));
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_closes_with_its_own_code_is_quoted() {
+    let (_server, mut connection, peer) = connect().await;
+    peer.send_raw(frames::close(1014, b"bad gateway"));
+    let failure = down(&mut connection).await;
+    assert!(matches!(failure, Failure::Closed { code: 1014, .. }), "{failure:?}");
+}
+
+#[tokio::test]
+async fn large_frames_fill_the_channel_by_their_bytes_and_all_come_through() {
+    let (_server, mut connection, peer) = connect().await;
+    for _ in 0..50 {
+        peer.send(&"z".repeat(LIMIT));
+    }
+    until("the channel to be full", || is_full_by_bytes(&connection).then_some(())).await;
+    for _ in 0..50 {
+        assert!(connection.events.len() <= FULL + FEW, "{} events wait", connection.events.len());
+        assert_eq!(next_text(&mut connection).await.len(), LIMIT);
     }
 }
 
