@@ -21,7 +21,7 @@ use crate::engine::{self, Command, Ending, Fanout, Waits};
 use crate::model::{DaemonStatus, HealthEntry, LinkStatus, Severity, StoreStatus};
 use crate::rpc::backend::Identity;
 use crate::session::{Input, Session};
-use crate::store::{Opened, Store};
+use crate::store::{Checkup, Opened, Store};
 use crate::{ipc, rpc};
 
 /// How long apps are given to read what was written to them.
@@ -290,34 +290,54 @@ async fn log_link(mut link: watch::Receiver<LinkStatus>) {
     }
 }
 
-/// Looks the database through once after the start and then once a day, and prunes by age once an
-/// hour.
+/// Looks after the database: whether its files are in their places every few seconds, what is too
+/// old once an hour, and all of it once after the start and then once a day.
 async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
-    const HOUR: Duration = Duration::from_secs(3_600);
-    for hours in 0_u64.. {
-        if hours > 0 {
-            tokio::time::sleep(HOUR).await;
-            if let Err(refusal) = store.maintain().await {
-                tracing::warn!("old rows were not pruned: {refusal}");
+    const LOOK: Duration = Duration::from_secs(5);
+    const HOUR: u64 = 3_600 / 5;
+    for looks in 0_u64.. {
+        if looks > 0 {
+            tokio::time::sleep(LOOK).await;
+            store.look().await;
+            if let Some(text) = store.take_concern() {
+                put_damage(&fanout, clock, "store_unreadable", text);
             }
         }
-        if hours % 24 != 0 {
-            continue;
+        if looks > 0
+            && looks % HOUR == 0
+            && let Err(refusal) = store.maintain().await
+        {
+            tracing::warn!("old rows were not pruned: {refusal}");
         }
-        match store.integrity_check().await {
-            Ok(problems) if problems.is_empty() => fanout.health.clear("store_damaged"),
-            Ok(problems) => {
-                let text = format!("the database is damaged: {}", problems.join("; "));
-                tracing::error!("{text}");
-                fanout.health.put(HealthEntry {
-                    code: "store_damaged".into(),
-                    severity: Severity::Error,
-                    since: clock.now().wall,
-                    text,
-                    hint: "restart the daemon: it sets the file aside and keeps what can be read".into(),
-                });
+        if looks % (24 * HOUR) == 0 {
+            match store.quick_check().await {
+                Ok(found) if found.is_sound() => fanout.health.clear("store_damaged"),
+                Ok(found) => put_damage(&fanout, clock, "store_damaged", in_words(&found)),
+                Err(refusal) => put_damage(&fanout, clock, "store_unreadable", refusal.message),
             }
-            Err(refusal) => tracing::debug!("the database was not looked through: {refusal}"),
         }
+    }
+}
+
+fn put_damage(fanout: &Fanout, clock: Clock, code: &str, text: String) {
+    tracing::error!("{text}");
+    fanout.health.put(HealthEntry {
+        code: code.into(),
+        severity: Severity::Error,
+        since: clock.now().wall,
+        text,
+        hint: "look at the disk; `holdline ctl messages list --state parked` shows damaged messages".into(),
+    });
+}
+
+/// What a check found, for people.
+fn in_words(found: &Checkup) -> String {
+    if found.problems.is_empty() {
+        format!(
+            "{} messages and {} events are not what was written and are not passed on",
+            found.damaged_messages, found.damaged_events
+        )
+    } else {
+        format!("the database is damaged: {}", found.problems.join("; "))
     }
 }

@@ -23,6 +23,9 @@ impl Signals {
     /// Begins to listen.
     pub(super) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // A limit on file sizes is told by the write that ran into it; the signal would kill.
+        // Caught once it stays caught.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -92,6 +92,9 @@ pub(super) struct Loop {
     pub(super) writes: VecDeque<LinkCommand>,
     /// What the store has no room for yet. While it holds any, no further frames are read.
     pub(super) asks: Asks,
+    /// The disk has too little room, or takes nothing: no further frames are read either.
+    disk_low: bool,
+    disk_stalled: bool,
     /// The session was told that the store has no room.
     store_full: bool,
     /// Comes into force with the next dial.
@@ -119,6 +122,8 @@ pub async fn run(parts: Parts) -> Ending {
         pump_ended: false,
         writes: VecDeque::new(),
         asks: Asks::default(),
+        disk_low: false,
+        disk_stalled: false,
         store_full: false,
         new_server: None,
         ephemerals: HashMap::new(),
@@ -342,21 +347,27 @@ impl Loop {
                 }
             }
             StoreEvent::Due(due) => self.input(Input::Due(due)),
-            StoreEvent::Stalled(why) => self.put_health(
-                "store_stalled",
-                why.map(|why| {
-                    tracing::error!("the disk takes nothing now: {why}");
-                    let text = format!("the disk takes nothing now: {why}");
-                    (
-                        Severity::Error,
-                        text,
-                        "make room, or mend the disk; it goes on by itself then".to_owned(),
-                    )
-                }),
-            ),
+            StoreEvent::Stalled(why) => {
+                self.disk_stalled = why.is_some();
+                let why = why.map(|why| format!("the disk takes nothing now: {why}"));
+                self.disk_trouble("store_stalled", why);
+            }
+            StoreEvent::Low(why) => {
+                self.disk_low = why.is_some();
+                self.disk_trouble("store_low", why);
+            }
             // Taken by the caller.
             StoreEvent::Fatal(_) => {}
         }
+    }
+
+    fn disk_trouble(&self, code: &'static str, why: Option<String>) {
+        match &why {
+            Some(why) => tracing::error!("{why}"),
+            None => tracing::info!("the disk takes everything again"),
+        }
+        let hint = "make room, or mend the disk; it goes on by itself then";
+        self.put_health(code, why.map(|text| (Severity::Error, text, hint.to_owned())));
     }
 
     fn note_expiries(&mut self, rows: &[DueRow]) {
@@ -470,9 +481,10 @@ impl Loop {
             }
         }
         self.asks.hand_over(&self.store);
-        if self.store_full == self.asks.is_empty() {
-            self.store_full = !self.store_full;
-            self.input(Input::StoreFull(self.store_full));
+        let full = !self.asks.is_empty() || self.disk_low || self.disk_stalled;
+        if self.store_full != full {
+            self.store_full = full;
+            self.input(Input::StoreFull(full));
         }
         if std::mem::take(&mut self.link_changed) {
             self.fanout.show_link(self.session.link_status());

@@ -22,6 +22,8 @@ use super::{Input, Output, Settings, Timer};
 
 /// How long our disk may hold reading before the link is given up.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// While reading is held no connection is made; how soon after that one is.
+const HELD_REDIAL: Duration = Duration::from_secs(1);
 /// Frames of ours not flushed, at most, before reading is held: a server that does not read is not
 /// read either.
 const MOST_UNWRITTEN: u64 = 256;
@@ -161,6 +163,10 @@ impl Session {
     pub fn handle_timeout(&mut self, at: Moment) {
         while let Some(timer) = self.timers.take_due(at.instant) {
             match timer {
+                // Nothing that a new connection brings could be taken in.
+                Timer::Redial if self.inbound.held() => {
+                    self.timers.set(Timer::Redial, Some(at.instant + HELD_REDIAL));
+                }
                 Timer::Redial => self.phase.redial_due(&mut turn!(self, at)),
                 Timer::Stable => self.phase.settled(&mut turn!(self, at)),
                 Timer::Heartbeat => self.beat(at),
@@ -489,7 +495,8 @@ impl Session {
             self.timers.set(Timer::Barrier, barrier);
             self.timers.set(Timer::Heartbeat, link.heartbeat.next_beat(&plan));
             self.timers.set(Timer::Dead, link.heartbeat.dead_at(&plan));
-            self.timers.set(Timer::Start, link.talk.poll_timeout());
+            // A server we do not listen to is not late with its answer.
+            self.timers.set(Timer::Start, link.talk.poll_timeout().filter(|_| accepts));
             let held_until = self.timers.get(Timer::Held).unwrap_or(at.instant + LONGEST_HOLD);
             self.timers.set(Timer::Held, held.then_some(held_until));
             self.delivery.set_timers(&mut turn!(self, at));

@@ -146,7 +146,12 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             let outcome = retention::give_back_space(desk);
             answers.hold(reply, outcome.map_err(Trouble::from))
         }
-        // Closing is the writer's own business and never gets here.
+        ClientAsk::Mend(places, reply) => {
+            let outcome = deeds::mend(desk, &places);
+            answers.hold(reply, outcome.map_err(Trouble::from))
+        }
+        // These are the writer's own business and never get here.
         ClientAsk::Close(reply) => answers.hold(reply, Ok(())),
+        ClientAsk::Look | ClientAsk::Condemn(_) => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreEvent;
 use super::desk::Desk;
 use super::outbox::{at, end, find, has_newer, set_state};
-use super::outbox_row::{OutRow, columns};
+use super::outbox_row::{DAMAGED, OutRow, columns};
 use super::trouble::{Trouble, not_found};
 use crate::model::{ErrorKind, Message, MessageId, MessageState, Place, Refusal, Timestamp};
 
@@ -83,6 +83,17 @@ fn retry(desk: &mut Desk, row: &OutRow) -> Result<(), Trouble> {
     (queued.state, queued.attempts, queued.strikes) = (MessageState::Queued, 0, 0);
     desk.told.event(StoreEvent::Requeued(vec![queued.due()]));
     Ok(())
+}
+
+/// Puts messages aside whose rows are not what was written. Where a state changed on disk the
+/// counts are off by it, so they are taken anew.
+pub(super) fn mend(desk: &mut Desk, places: &[Place]) -> rusqlite::Result<()> {
+    for place in places {
+        if let Some(row) = at(&desk.conn, place.0)?.filter(|row| row.damaged) {
+            end(desk, &row, MessageState::Parked, Some(DAMAGED))?;
+        }
+    }
+    desk.tally.recount_messages(&desk.conn)
 }
 
 /// Rows ended by one call of [`expire`] at most; the next one is due at once then.

@@ -1,17 +1,20 @@
 //! The handle every other room holds: asks the two threads, and waits for nothing it need not.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkup::Checkup;
 use super::deeds::Deed;
+use super::disk::OpenFiles;
 use super::open::{self, OpenError};
 use super::reader::{self, Question};
 use super::request::{ClientAsk, EngineAsk};
 use super::trouble::gone;
-use super::writer::{self, Writer};
+use super::writer::{self, Room, Writer};
 use super::{
     Counters, Cursor, EventPage, EventQuery, Full, Inserted, MessagePage, MessageQuery, QuarantinePage,
     Settings, StatePage, StoreEvent, Stored, memory,
@@ -50,17 +53,22 @@ pub struct Opened {
 /// [`Store::close`].
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     engine: mpsc::Sender<EngineAsk>,
     clients: mpsc::Sender<ClientAsk>,
     questions: Mutex<Option<mpsc::Sender<Question>>>,
     counters: Arc<Mutex<Counters>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     epoch: Epoch,
+    pub(super) path: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) files: Arc<Mutex<Option<OpenFiles>>>,
+    pub(super) last_check: Mutex<Option<Checkup>>,
+    pub(super) concern: Arc<Mutex<Option<String>>>,
     /// Last, so that it wakes the writer when the channels above are gone.
     writer: Waker,
 }
@@ -88,6 +96,9 @@ impl Store {
             .map_err(|error| storage(error.to_string()))?;
         let counters = Arc::new(Mutex::new(found.desk.tally.counters(open::file_bytes(&path))));
 
+        let files = Arc::new(Mutex::new(OpenFiles::of(&path)));
+        let concern = Arc::new(Mutex::new(None));
+
         let (engine, engine_asks) = mpsc::channel(writer::INBOX);
         let (clients, client_asks) = mpsc::channel(writer::INBOX);
         let (questions, asked) = mpsc::channel(reader::INBOX);
@@ -100,10 +111,12 @@ impl Store {
             events: events_in,
             counters: counters.clone(),
             wal_pages: found.wal_pages,
+            files: files.clone(),
+            room: Room::default(),
         };
         let reading = {
-            let (conn, path) = (found.reader, path.clone());
-            spawn("store reader", move || reader::run(conn, &path, asked)).map_err(&storage)?
+            let (conn, path, concern) = (found.reader, path.clone(), concern.clone());
+            spawn("store reader", move || reader::run(conn, &path, &concern, asked)).map_err(&storage)?
         };
         let writing = spawn("store writer", move || writer.run()).map_err(&storage)?;
         let waker = Waker(writing.thread().clone());
@@ -114,6 +127,11 @@ impl Store {
             counters,
             threads: Mutex::new(vec![reading, writing]),
             epoch: found.epoch.clone(),
+            path,
+            clock,
+            files,
+            last_check: Mutex::new(None),
+            concern,
             writer: waker,
         };
         Ok(Opened {
@@ -332,13 +350,13 @@ impl Store {
         self.ask(ClientAsk::Maintain).await
     }
 
-    async fn hand_in(&self, ask: ClientAsk) -> Result<(), Refusal> {
+    pub(super) async fn hand_in(&self, ask: ClientAsk) -> Result<(), Refusal> {
         self.inner.clients.send(ask).await.map_err(|_| gone())?;
         self.inner.writer.0.unpark();
         Ok(())
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> ClientAsk,
     ) -> Result<T, Refusal> {
@@ -412,15 +430,6 @@ impl Store {
         self.question(|reply| Question::History(limit, reply)).await
     }
 
-    /// Reads the whole file for damage: what it found, nothing where all is well. What it found
-    /// makes the next start set the file aside and salvage it.
-    ///
-    /// # Errors
-    /// `store_failed` when the file cannot even be read.
-    pub async fn integrity_check(&self) -> Result<Vec<String>, Refusal> {
-        self.question(Question::Check).await
-    }
-
     async fn question<T>(
         &self,
         question: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Question,
@@ -474,7 +483,7 @@ impl Store {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // What is in there is whole at any moment; a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

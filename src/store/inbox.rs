@@ -267,6 +267,13 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     })
 }
 
+/// Whether a row of [`event_columns`] is what was written.
+pub(super) fn is_sound(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let damaged = RowKind::Gap(GapReason::Corruption);
+    let told = codes::form(row.get(2)?) == Some(Form::Gap(GapReason::Corruption));
+    Ok(told || read(row)?.kind != damaged)
+}
+
 fn event(form: i64, kind: Option<&[u8]>, id: Option<&[u8]>, body: &[u8]) -> Option<RowKind> {
     let string = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     Some(RowKind::Event {

@@ -42,10 +42,15 @@ pub(super) fn backup_path(database: &Path, version: i64) -> PathBuf {
 /// is from a start that was killed, and holds the same.
 pub(super) fn back_up(conn: &Connection, database: &Path, version: i64) -> rusqlite::Result<PathBuf> {
     let target = backup_path(database, version);
-    if target.exists() {
-        return Ok(target);
+    if !target.exists() {
+        copy_to(conn, &target)?;
     }
-    let mut unfinished = OsString::from(&target);
+    Ok(target)
+}
+
+/// Copies the database as `conn` sees it to `target`: whole and synced, or not at all.
+pub(super) fn copy_to(conn: &Connection, target: &Path) -> rusqlite::Result<()> {
+    let mut unfinished = OsString::from(target);
     unfinished.push(".new");
     let unfinished = PathBuf::from(unfinished);
     let io = |error: std::io::Error| {
@@ -58,7 +63,6 @@ pub(super) fn back_up(conn: &Connection, database: &Path, version: i64) -> rusql
     super::open::create_private(&unfinished).map_err(io)?;
     conn.backup("main", &unfinished, None::<fn(rusqlite::backup::Progress)>)?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
-    std::fs::rename(&unfinished, &target).map_err(io)?;
-    super::open::sync_folder(&target).map_err(io)?;
-    Ok(target)
+    std::fs::rename(&unfinished, target).map_err(io)?;
+    super::open::sync_folder(target).map_err(io)
 }

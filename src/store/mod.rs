@@ -15,11 +15,14 @@
 //! - A damaged file is set aside, never overwritten or deleted.
 
 mod batch;
+mod care;
+mod checkup;
 mod codes;
 mod cursors;
 mod dedupe;
 mod deeds;
 mod desk;
+mod disk;
 mod due;
 mod handle;
 mod ids;
@@ -32,6 +35,7 @@ mod outbox_row;
 mod quarantine;
 mod reader;
 mod request;
+mod rescue;
 mod retention;
 mod salvage;
 mod suspicion;
@@ -41,6 +45,9 @@ mod tests;
 mod trouble;
 mod writer;
 
+pub use care::Probe;
+pub use checkup::Checkup;
+pub use disk::FLOOR;
 pub use handle::{Opened, Store};
 pub use open::OpenError;
 use open::Stop;
@@ -123,6 +130,9 @@ pub enum StoreEvent {
     /// The disk takes nothing now (full, read-only, locked), in these words: apps are refused, the
     /// engine's records wait and are tried again every second. None: it goes on.
     Stalled(Option<String>),
+    /// The disk has less room than [`FLOOR`], in these words: sends are refused and nothing more
+    /// is to be read; what is under way goes on. None: there is room again.
+    Low(Option<String>),
     /// The database cannot be trusted any more: end with exit 74.
     Fatal(String),
 }

@@ -18,7 +18,7 @@ use super::desk::{Desk, Told};
 use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
 use super::trouble::is_damage;
-use super::{Settings, outbox, salvage, suspicion};
+use super::{Settings, disk, outbox, rescue, salvage, suspicion};
 use crate::clock::Clock;
 use crate::model::{Durability, Epoch};
 
@@ -138,8 +138,21 @@ pub(super) struct Found {
 pub(super) fn open(settings: Settings, clock: Clock) -> Result<Found, OpenError> {
     let path = settings.path.clone();
     let mut notes = Vec::new();
+    if let Some(kind) = disk::network_file_system(&path) {
+        return Err(OpenError::Unsupported {
+            path,
+            detail: format!("it is {kind}, which other machines share"),
+        });
+    }
     if salvage::is_unfinished(&path) {
         notes.push(salvage::salvage(&settings, clock, "setting it aside was interrupted")?);
+    }
+    if rescue::is_waiting(&path) {
+        rescue::bring_back(&path)?;
+        notes.push("the database file was removed while it was open; what it held is kept".to_owned());
+    }
+    if path.exists() && rescue::log_is_missing(&path) {
+        notes.push(salvage::salvage(&settings, clock, "its log, which held the newest of it, is gone")?);
     }
     if !path.exists() {
         // A log without its database would be played into the new one.
@@ -188,6 +201,9 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
         if version > ours {
             return Err(OpenError::Newer { path: path.clone(), found: version, ours }.into());
         }
+        if let Some(why) = suspicion::verdict(path) {
+            return Err(Stop::Damaged(why));
+        }
         if suspicion::is_raised(path) {
             let said: String =
                 conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(weigh)?;
@@ -195,7 +211,6 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
                 return Err(Stop::Damaged(said));
             }
         }
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(weigh)?;
         set_up_writer(&conn, settings.durability).map_err(weigh)?;
         if version < ours {
             let copy = migrations::back_up(&conn, path, version).map_err(weigh)?;
@@ -218,6 +233,9 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
 
     let (desk, epoch) = load(conn, settings, clock).map_err(|error| weigh(path, &error))?;
     let reader = open_reader(path).map_err(|error| weigh(path, &error))?;
+    desk.conn
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .map_err(|error| weigh(path, &error))?;
     Ok(Found { desk, reader, epoch, wal_pages, unclean: false, notes })
 }
 
@@ -333,7 +351,7 @@ fn set_up_writer(conn: &Connection, durability: Durability) -> rusqlite::Result<
     set_up(conn, 2048)
 }
 
-fn set_up(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
+pub(super) fn set_up(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     conn.busy_timeout(LOCK_WAIT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.pragma_update(None, "cache_size", -cache_kib)?;

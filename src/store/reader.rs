@@ -1,15 +1,16 @@
 //! The reader thread: questions, each in a short read transaction of its own, on a connection
 //! that cannot write.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::codes::int;
+use super::handle::lock;
 use super::inbox::event_columns;
 use super::outbox_row::{OutRow, columns};
-use super::trouble::{is_damage, refusal_for};
+use super::trouble::{is_damage, is_unreadable, refusal_for};
 use super::{EventPage, EventQuery, MessagePage, MessageQuery, QuarantinePage, StatePage, Stored, suspicion};
 use super::{inbox, memory, outbox, quarantine};
 use crate::model::{EventRow, MessageId, Place, Refusal, RowKind, Seq, Transition, TypeGlob};
@@ -36,12 +37,16 @@ pub(super) enum Question {
     States { kind: String, limit: usize, after: Option<String>, reply: Reply<StatePage> },
     Quarantine { limit: usize, after: Seq, reply: Reply<QuarantinePage> },
     History(usize, Reply<Vec<Transition>>),
-    Check(Reply<Vec<String>>),
 }
 
 /// Answers until nobody can ask any more.
-pub(super) fn run(conn: Connection, path: &std::path::Path, mut questions: mpsc::Receiver<Question>) {
-    let answer = Answerer { conn, path };
+pub(super) fn run(
+    conn: Connection,
+    path: &std::path::Path,
+    concern: &Mutex<Option<String>>,
+    mut questions: mpsc::Receiver<Question>,
+) {
+    let answer = Answerer { conn, path, concern };
     while let Some(question) = questions.blocking_recv() {
         match question {
             Question::Message(id, reply) => answer.give(reply, |conn| message(conn, &id)),
@@ -58,13 +63,6 @@ pub(super) fn run(conn: Connection, path: &std::path::Path, mut questions: mpsc:
                 Ok(QuarantinePage { entries, more })
             }),
             Question::History(limit, reply) => answer.give(reply, |conn| memory::history(conn, limit)),
-            Question::Check(reply) => answer.give(reply, |conn| {
-                let found = check(conn)?;
-                if !found.is_empty() {
-                    suspicion::raise(path);
-                }
-                Ok(found)
-            }),
         }
     }
 }
@@ -72,14 +70,23 @@ pub(super) fn run(conn: Connection, path: &std::path::Path, mut questions: mpsc:
 struct Answerer<'a> {
     conn: Connection,
     path: &'a std::path::Path,
+    /// What reading ran into, for people.
+    concern: &'a Mutex<Option<String>>,
 }
 
 impl Answerer<'_> {
+    fn note(&self, error: &rusqlite::Error) {
+        if is_damage(error) || is_unreadable(error) {
+            *lock(self.concern) = Some(format!("reading the database failed: {error}"));
+        }
+    }
+
     fn give<T>(&self, reply: Reply<T>, ask: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
         let answer = ask(&self.conn).map_err(|error| {
             if is_damage(&error) {
                 suspicion::raise(self.path);
             }
+            self.note(&error);
             refusal_for(&error)
         });
         // Whoever asked may have gone; then nobody wants the answer.
@@ -202,13 +209,4 @@ fn states(conn: &Connection, kind: &str, limit: usize, after: Option<String>) ->
     }
     transaction.finish()?;
     Ok(page)
-}
-
-/// What `quick_check` has to say; nothing where all is well.
-fn check(conn: &Connection) -> rusqlite::Result<Vec<String>> {
-    let found: Vec<String> = conn
-        .prepare("PRAGMA quick_check(20)")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(if found == ["ok"] { Vec::new() } else { found })
 }

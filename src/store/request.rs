@@ -41,6 +41,12 @@ pub(super) enum ClientAsk {
     ValueGet(String, Reply<Option<String>>),
     Reconfigure(Box<Settings>, Reply<Remembered>),
     Maintain(Reply<()>),
+    /// These rows are not what was written: put them aside.
+    Mend(Vec<Place>, Reply<()>),
+    /// See whether the open files still stand under their names.
+    Look,
+    /// The file is damaged, in these words: write nothing more into it.
+    Condemn(String),
     Close(Reply<()>),
 }
 
@@ -71,12 +77,13 @@ impl ClientAsk {
                     no(reply, why);
                 }
             }
-            Self::CursorTouch(..) => {}
+            Self::CursorTouch(..) | Self::Look | Self::Condemn(_) => {}
             Self::CursorList(reply) => no(reply, why),
             Self::CursorDelete(_, reply)
             | Self::QuarantineDrop(_, reply)
             | Self::ValueSet(_, _, reply)
             | Self::Maintain(reply)
+            | Self::Mend(_, reply)
             | Self::Close(reply) => no(reply, why),
             Self::ValueGet(_, reply) => no(reply, why),
             Self::Reconfigure(_, reply) => no(reply, why),

@@ -15,7 +15,7 @@ use super::open::{
     OpenError, beside, build, create_private, open_sound, put_in_place, remove_if_there, sync_folder,
 };
 use super::outbox_row::{OutRow, columns};
-use super::{Settings, Stop, inbox, outbox};
+use super::{Settings, Stop, inbox, outbox, rescue, suspicion};
 use crate::clock::Clock;
 use crate::model::GapReason;
 
@@ -74,6 +74,9 @@ pub(super) fn salvage(settings: &Settings, clock: Clock, why: &str) -> Result<St
             saved.lost
         )
     };
+    // What stands there now is sound, whatever was said of the old one.
+    suspicion::lift(path);
+    rescue::log_is_written_back(path);
     remove_if_there(&note(path)).map_err(io)?;
     Ok(told)
 }

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, params};
 
 use super::Counters;
-use super::codes::{confirmed, count, unfinished};
+use super::codes::{self, confirmed, count, unfinished};
 use crate::model::{MessageState, Seq, Timestamp};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,6 +146,33 @@ impl Tally {
             MessageState::Uncertain => self.uncertain += by,
             _ => {}
         }
+    }
+
+    /// Counts the outbox anew. Reads all of it: only for what damage left behind.
+    pub(super) fn recount_messages(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let mut fresh = Self::default();
+        let mut statement = conn
+            .prepare("SELECT state, count(*), coalesce(sum(length(body)), 0) FROM outbox GROUP BY state")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (count, bytes): (i64, i64) = (row.get(1)?, row.get(2)?);
+            let state = codes::state(row.get(0)?);
+            if state.is_some_and(unfinished) {
+                fresh.unfinished += count;
+                fresh.outbox_bytes += bytes;
+            } else {
+                fresh.finished += count;
+            }
+            if let Some(state) = state {
+                fresh.waiting(state, count);
+            }
+        }
+        self.unfinished = fresh.unfinished;
+        self.outbox_bytes = fresh.outbox_bytes;
+        self.finished = fresh.finished;
+        self.parked = fresh.parked;
+        self.uncertain = fresh.uncertain;
+        Ok(())
     }
 
     pub(super) fn counters(&self, file_bytes: u64) -> Counters {

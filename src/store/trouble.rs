@@ -1,7 +1,11 @@
 //! What can go wrong with the database, and whom it concerns.
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::{
+    SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_WRITE, SQLITE_READONLY_DBMOVED,
+};
 
+use super::disk::{FLOOR, mebibytes};
 use crate::model::{ErrorKind, Refusal};
 
 /// Why one request was not carried out.
@@ -42,15 +46,16 @@ pub(super) enum Weight {
     Fatal,
 }
 
-/// `SQLITE_IOERR_WRITE`: a write was refused (`EROFS`, `EFBIG`) before anything was synced.
-const IOERR_WRITE: i32 = rusqlite::ffi::SQLITE_IOERR_WRITE;
-
 pub(super) fn weigh(error: &rusqlite::Error) -> Weight {
     let Some(sqlite) = error.sqlite_error() else {
         return Weight::Statement;
     };
-    if sqlite.extended_code == IOERR_WRITE {
-        return Weight::Stall;
+    match sqlite.extended_code {
+        // A write was refused (`EROFS`, `EFBIG`) before anything was synced, or a page could not be
+        // read: what is on disk is as it was.
+        SQLITE_IOERR_WRITE | SQLITE_IOERR_READ => return Weight::Stall,
+        SQLITE_READONLY_DBMOVED => return Weight::Fatal,
+        _ => {}
     }
     #[allow(clippy::wildcard_enum_match_arm, reason = "an error nobody thought of is not to be trusted")]
     match sqlite.code {
@@ -70,6 +75,51 @@ pub(super) fn weigh(error: &rusqlite::Error) -> Weight {
 /// Whether the content of the file is damaged (and not the way to it).
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Whether the next start should read all of the file before it trusts it: damage, or an error
+/// that a sound file of ours does not lead to (a table that is not there).
+pub(super) fn is_suspicious(error: &rusqlite::Error) -> bool {
+    is_damage(error)
+        || error.sqlite_error().is_some_and(|sqlite| {
+            sqlite.extended_code == SQLITE_IOERR_SHORT_READ
+                || matches!(sqlite.code, ErrorCode::Unknown | ErrorCode::ConstraintViolation)
+        })
+}
+
+/// Whether the disk did not give what it holds.
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|sqlite| sqlite.extended_code == SQLITE_IOERR_READ)
+}
+
+/// As SQLite would say that the open file has lost its name. (It looks for that itself only where
+/// it has no write-ahead log.)
+pub(super) fn moved(what: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_READONLY_DBMOVED), Some(what.to_owned()))
+}
+
+/// As SQLite would say that the file is damaged.
+pub(super) fn damaged(what: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some(what.to_owned()))
+}
+
+/// The answer to a send while the disk has too little room.
+pub(super) fn too_little_room(free: u64) -> Refusal {
+    let mut refusal = Refusal::new(ErrorKind::StoreFailed, little_room(free))
+        .hint("free some space on the disk that holds the database; it goes on by itself")
+        .with("free_bytes", free);
+    refusal.retryable = true;
+    refusal
+}
+
+/// The same in words.
+pub(super) fn little_room(free: u64) -> String {
+    format!(
+        "only {} are free on the disk of the database: below {} nothing new is taken in",
+        mebibytes(free),
+        mebibytes(FLOOR)
+    )
 }
 
 /// The answer to everyone whose request was in a transaction that failed.

@@ -11,14 +11,19 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use tokio::sync::mpsc;
 
 use super::batch::{self, Urgency};
 use super::desk::Desk;
+use super::disk::{self, OpenFiles};
+use super::handle::lock;
 use super::request::{Answers, ClientAsk, EngineAsk, Reply};
 use super::tally::Tally;
-use super::trouble::{Weight, gone, is_damage, refusal_for, weigh};
-use super::{Counters, StoreEvent, codes, outbox, retention, suspicion};
+use super::trouble::{
+    Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, weigh,
+};
+use super::{Counters, StoreEvent, codes, outbox, rescue, retention, suspicion};
 use crate::model::{Instant, NewRow, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
@@ -38,6 +43,9 @@ const RIDE: Duration = Duration::from_millis(100);
 /// When a disk that was full is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
+/// How often the free space is looked at while something is written, or while it is too little.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Pages in the WAL after which it is written back into the database. The file is kept at its
 /// size: overwriting in place syncs faster than growing.
 const CHECKPOINT_PAGES: i32 = 8000;
@@ -53,6 +61,17 @@ pub(super) struct Writer {
     pub(super) counters: Arc<Mutex<Counters>>,
     /// Pages in the WAL after the last commit, as its hook says.
     pub(super) wal_pages: Arc<AtomicI32>,
+    /// The files that are open; none where they cannot be told from others.
+    pub(super) files: Arc<Mutex<Option<OpenFiles>>>,
+    pub(super) room: Room,
+}
+
+/// How much room the disk has, as of the last look.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    looked_at: Option<Instant>,
+    /// Free bytes, where they are too few.
+    low: Option<u64>,
 }
 
 /// The transaction that is open.
@@ -82,6 +101,12 @@ struct State {
     stalled: bool,
     stalled_by: Option<Refusal>,
     try_again_at: Option<Instant>,
+    /// The file is damaged, as a check found.
+    condemned: Option<String>,
+    /// Whether the files are still in their places is to be seen now.
+    look: bool,
+    /// The log holds something, and the mark beside it says so.
+    log_in_use: bool,
     /// The handle is not trusted any more.
     failed: Option<Refusal>,
 }
@@ -114,9 +139,13 @@ impl Writer {
 
     /// Leaves a file that needs no recovery, and answers whoever closed it.
     fn end(self, state: State) {
-        let Self { desk, mut clients, .. } = self;
+        let Self { desk, mut clients, path, .. } = self;
         let mut outcome = state.failed.map_or(Ok(()), Err);
-        if outcome.is_ok() {
+        if outcome.is_err() {
+            // Closing would write the log back and sync once more, on the handle that failed.
+            let _ = desk.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        } else {
+            rescue::log_is_written_back(&path);
             let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
             if let Err(error) = desk.conn.query_row(truncate, [], |_| Ok(())) {
                 outcome = Err(refusal_for(&error));
@@ -138,6 +167,15 @@ impl Writer {
     /// One turn: gather, carry out, commit if it is time.
     fn turn(&mut self, state: &mut State) -> rusqlite::Result<Next> {
         let now = self.desk.clock.instant();
+        if state.failed.is_none() {
+            if let Some(why) = state.condemned.take() {
+                return Err(damaged(&why));
+            }
+            if std::mem::take(&mut state.look) {
+                self.see_files()?;
+            }
+            self.look_for_room(now);
+        }
         if state.failed.is_some() || state.try_again_at.is_some_and(|at| now < at) {
             return Ok(self.refuse_all(state));
         }
@@ -166,7 +204,26 @@ impl Writer {
             self.commit(state)?;
             return Ok(Next::Work);
         }
-        Ok(if idle { Next::Sleep(None) } else { Next::Work })
+        Ok(if idle { Next::Sleep(self.room.look_again_at()) } else { Next::Work })
+    }
+
+    /// Looks whether the disk has room for more, and tells a change.
+    fn look_for_room(&mut self, now: Instant) {
+        if self.room.looked_at.is_some_and(|at| now.since(at) < LOOK_EVERY) {
+            return;
+        }
+        self.room.looked_at = Some(now);
+        let low = disk::free_bytes(&self.path).filter(|free| *free < disk::FLOOR);
+        let was = std::mem::replace(&mut self.room.low, low);
+        if was.is_some() != low.is_some() {
+            let _ = self.events.blocking_send(StoreEvent::Low(low.map(little_room)));
+        }
+    }
+
+    /// Fails where the open files do not stand under their names any more.
+    fn see_files(&self) -> rusqlite::Result<()> {
+        let fate = lock(&self.files).as_mut().and_then(|files| files.fate(&self.path));
+        fate.map_or(Ok(()), |fate| Err(moved(fate.text())))
     }
 
     /// Takes what has gathered, the engine's first. True once nobody can ask any more.
@@ -195,6 +252,8 @@ impl Writer {
         while state.closing.is_none() && requests < BATCH && bytes < enough {
             match self.clients.try_recv() {
                 Ok(ClientAsk::Close(reply)) => state.closing = Some(reply),
+                Ok(ClientAsk::Condemn(why)) => state.condemned = Some(why),
+                Ok(ClientAsk::Look) => state.look = true,
                 Ok(ask) => {
                     requests += 1;
                     bytes += ask.bytes();
@@ -213,10 +272,15 @@ impl Writer {
         loop {
             match self.clients.try_recv() {
                 Ok(ClientAsk::Close(reply)) => state.closing = Some(reply),
+                Ok(ClientAsk::Condemn(why)) => state.condemned = Some(why),
+                Ok(ClientAsk::Look) => state.look = true,
                 Ok(ask) => ask.refuse(&why),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => return Next::End,
             }
+        }
+        if state.failed.is_none() && (state.look || state.condemned.is_some()) {
+            return Next::Work;
         }
         match (state.closing.is_some(), state.failed.is_some()) {
             (true, _) => Next::End,
@@ -249,6 +313,10 @@ impl Writer {
             state.asks.pop_front();
         }
         while let Some(ask) = state.clients.pop_front() {
+            if let (Some(free), ClientAsk::Send(..)) = (self.room.low, &ask) {
+                ask.refuse(&too_little_room(free));
+                continue;
+            }
             if ask.is_urgent() {
                 open.urgency = Urgency::Now;
             }
@@ -296,6 +364,11 @@ impl Writer {
             outbox::settle_low(&mut self.desk)?;
             self.desk.tally.save(&self.desk.conn)?;
             self.desk.conn.prepare_cached("COMMIT")?.execute([])?;
+            // What went into a file that nobody finds again is nobody's receipt.
+            self.see_files()?;
+            if !std::mem::replace(&mut state.log_in_use, true) {
+                rescue::log_is_in_use(&self.path);
+            }
         }
         let Some(mut open) = state.open.take() else { return Ok(()) };
         self.publish_counters();
@@ -325,11 +398,25 @@ impl Writer {
     }
 
     fn publish_counters(&self) {
-        let counters = self.desk.tally.counters(super::open::file_bytes(&self.path));
+        let bytes =
+            lock(&self.files).map_or_else(|| super::open::file_bytes(&self.path), |files| files.bytes);
+        let counters = self.desk.tally.counters(bytes);
         match self.counters.lock() {
             Ok(mut shown) => *shown = counters,
             Err(poisoned) => *poisoned.into_inner() = counters,
         }
+    }
+
+    /// What is still to be done before the handle is given up, and why it is.
+    fn last_words(&self, error: &rusqlite::Error) -> String {
+        let fate = lock(&self.files).as_mut().and_then(|files| files.fate(&self.path));
+        if let Some(fate) = fate {
+            return rescue::save(&self.desk.conn, &self.path, fate, self.desk.clock);
+        }
+        if is_suspicious(error) {
+            suspicion::raise(&self.path);
+        }
+        error.to_string()
     }
 
     /// Undoes the open transaction and tells everyone whose request was in it.
@@ -352,12 +439,10 @@ impl Writer {
         tracing::error!(%error, clean, "a transaction failed");
 
         if weigh(error) != Weight::Stall || !clean {
-            if is_damage(error) {
-                suspicion::raise(&self.path);
-            }
             state.failed = Some(refusal);
             state.asks.clear();
-            let _ = self.events.blocking_send(StoreEvent::Fatal(error.to_string()));
+            let why = self.last_words(error);
+            let _ = self.events.blocking_send(StoreEvent::Fatal(why));
             return;
         }
         state.try_again_at = Some(self.desk.clock.instant() + TRY_AGAIN);
@@ -365,6 +450,13 @@ impl Writer {
         if !std::mem::replace(&mut state.stalled, true) {
             let _ = self.events.blocking_send(StoreEvent::Stalled(Some(refusal.message)));
         }
+    }
+}
+
+impl Room {
+    /// When to look again although nothing is written: while there is too little.
+    fn look_again_at(&self) -> Option<Instant> {
+        self.low.and(self.looked_at).map(|at| at + LOOK_EVERY)
     }
 }
 

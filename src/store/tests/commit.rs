@@ -38,6 +38,8 @@ fn loaded(dir: &tempfile::TempDir) -> (Writer, Vec<Answer>, mpsc::Receiver<Store
         events,
         counters: Arc::new(Mutex::new(Counters::default())),
         wal_pages: found.wal_pages,
+        files: Arc::default(),
+        room: crate::store::writer::Room::default(),
     };
     (writer, answers, told)
 }
@@ -199,6 +201,8 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
         events,
         counters: Arc::default(),
         wal_pages: found.wal_pages,
+        files: Arc::default(),
+        room: crate::store::writer::Room::default(),
     };
     let (reply, answer) = oneshot::channel();
     let big = message(&"x".repeat(100_000));

@@ -124,6 +124,7 @@ impl Room {
                     | StoreEvent::Gone(_)
                     | StoreEvent::Due(_)
                     | StoreEvent::Stalled(_)
+                    | StoreEvent::Low(_)
                     | StoreEvent::Fatal(_) => None,
                 })
                 .await;

@@ -1,0 +1,113 @@
+//! Files that vanish while they are open, and what is saved of them.
+//!
+//! A file without a name lives as long as somebody has it open, and its content with it. So what
+//! had a receipt is written out once more, whole, before the process ends: where the name is free
+//! it stands under its own name again, else beside it. And a log that is missing at a start is told
+//! from one that was written back: a run that has something in its log says so beside it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::disk::Fate;
+use super::open::{beside, create_private, put_in_place, remove_if_there, sync_folder};
+use super::{OpenError, migrations, suspicion};
+use crate::clock::Clock;
+
+/// The copy that takes the place of a database that is gone.
+fn copy(database: &Path) -> PathBuf {
+    beside(database, ".rescued")
+}
+
+/// Says that the log holds something that the database does not.
+fn mark(database: &Path) -> PathBuf {
+    beside(database, ".in-use")
+}
+
+/// The first commit of this run is in the log. To be called after it, so that even after a power
+/// cut there is no mark without a log.
+pub(super) fn log_is_in_use(database: &Path) {
+    if !mark(database).exists()
+        && let Err(error) = create_private(&mark(database))
+    {
+        tracing::debug!(%error, "the mark beside the log could not be written");
+    }
+}
+
+/// All of the log is about to be written back.
+pub(super) fn log_is_written_back(database: &Path) {
+    let removed = remove_if_there(&mark(database)).and_then(|()| sync_folder(database));
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the mark beside the log could not be removed");
+    }
+}
+
+/// Whether the last run left something in a log that is not there any more.
+pub(super) fn log_is_missing(database: &Path) -> bool {
+    const HEADER: u64 = 32;
+    mark(database).exists()
+        && std::fs::metadata(beside(database, "-wal")).map_or(true, |log| log.len() < HEADER)
+}
+
+/// Saves what the open connection still sees. Says what came of it.
+pub(super) fn save(conn: &Connection, database: &Path, fate: Fate, clock: Clock) -> String {
+    let saved = match fate {
+        Fate::LogGone => write_back(conn, database),
+        Fate::LogCut => {
+            suspicion::condemn(database, fate.text());
+            Ok("the next start sets the file aside and keeps what can be read".to_owned())
+        }
+        Fate::DatabaseGone => write_out(conn, database).and_then(|()| {
+            bring_back(database).map_err(|error| error.to_string())?;
+            Ok("all that had a receipt was written out again under its name".to_owned())
+        }),
+        Fate::DatabaseReplaced => write_out(conn, database).and_then(|()| {
+            let stamp = clock.now().wall.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string();
+            let kept = beside(database, &format!(".rescued-{stamp}"));
+            std::fs::rename(copy(database), &kept).map_err(|error| error.to_string())?;
+            // Played into the other file the log would spoil it.
+            remove_log(database).map_err(|error| error.to_string())?;
+            Ok(format!("all that the old one held was written to {}", kept.display()))
+        }),
+    };
+    let outcome = match saved {
+        Ok(saved) => saved,
+        Err(error) => format!("what it held could not be saved: {error}"),
+    };
+    format!("{}; {outcome}", fate.text())
+}
+
+/// The log lives on without a name: all of it goes into the database.
+fn write_back(conn: &Connection, database: &Path) -> Result<String, String> {
+    let (busy, pages, written): (i64, i64, i64) = conn
+        .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(|error| error.to_string())?;
+    if busy != 0 || pages != written {
+        return Err("the log could not be written back".to_owned());
+    }
+    log_is_written_back(database);
+    Ok("what it held was written into the database".to_owned())
+}
+
+fn write_out(conn: &Connection, database: &Path) -> Result<(), String> {
+    migrations::copy_to(conn, &copy(database)).map_err(|error| error.to_string())
+}
+
+fn remove_log(database: &Path) -> std::io::Result<()> {
+    for suffix in ["-wal", "-shm", ".in-use"] {
+        remove_if_there(&beside(database, suffix))?;
+    }
+    sync_folder(database)
+}
+
+/// Puts a copy that was written out under the database's name, where nothing stands.
+pub(super) fn bring_back(database: &Path) -> Result<(), OpenError> {
+    // Its content is in the copy; beside the copy it would be played into it.
+    remove_log(database).map_err(|error| OpenError::storage(database, error))?;
+    put_in_place(&copy(database), database)
+}
+
+/// Whether a copy waits to be put in the place of a database that is gone.
+pub(super) fn is_waiting(database: &Path) -> bool {
+    !database.exists() && copy(database).exists()
+}
