@@ -129,12 +129,12 @@ where
     let (from, to) = tokio::io::split(stream);
     let reader = Reader::new(from, shared.limits.max_line);
     let (out, lines) = out::buffer();
-    let gone = CancellationToken::new();
+    let (gone, finished) = (CancellationToken::new(), CancellationToken::new());
     let writer = tokio::spawn({
         let (framing, backend) = (reader.framing(), Arc::clone(&shared.backend));
-        let ended = gone.clone().drop_guard();
+        let (ended, finished) = (gone.clone().drop_guard(), finished.clone());
         async move {
-            if let Err(WriteError::Slow) = out::write(to, lines, framing).await {
+            if let Err(WriteError::Slow) = out::write(to, lines, framing, finished).await {
                 backend.count(metric::SLOW_CLOSED);
                 tracing::warn!(pid = peer.pid, "an app was cut off: it read nothing for too long");
             }
@@ -151,6 +151,9 @@ where
     });
     let mut tasks = JoinSet::new();
     let end = converse(reader, &client, &gone, &shutdown, &mut tasks).await;
+    if matches!(end, End::Finished) {
+        finished.cancel();
+    }
     part(end, client, tasks, &gone, writer).await;
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::framing::Framing;
 
@@ -24,6 +25,9 @@ pub(super) const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Bytes that go out in one write, where so much is there.
 const WRITE: usize = 64 * 1024;
+
+/// How often is looked whether an app that writes no more still reads.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Done when the message was handed to the socket.
 pub(super) type Written = Box<dyn FnOnce() + Send>;
@@ -85,15 +89,16 @@ pub(super) enum WriteError {
 }
 
 /// Writes what is put into the buffer until its last [`Outbox`] is gone. `framing` says how
-/// messages are told apart, where the app has shown it by then.
+/// messages are told apart, where the app has shown it by then. `finished`: the app writes no more.
 pub(super) async fn write<W: AsyncWrite + Unpin>(
     mut to: W,
     Lines(mut lines): Lines,
     framing: Arc<OnceLock<Framing>>,
+    finished: CancellationToken,
 ) -> Result<(), WriteError> {
     let mut bytes = Vec::new();
     let mut taken = Vec::new();
-    while let Some(first) = lines.recv().await {
+    while let Some(first) = next(&mut to, &mut lines, &finished).await? {
         let framing = framing.get().copied().unwrap_or(Framing::Lines);
         let mut next = Some(first);
         while let Some(line) = next {
@@ -119,4 +124,25 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
         bytes.shrink_to(WRITE);
     }
     Ok(())
+}
+
+/// The next line; none when there will be no more. An app that closed its half may have gone
+/// altogether, and then waits for nothing: the system tells that only to those who write, be it
+/// nothing at all.
+async fn next<W: AsyncWrite + Unpin>(
+    to: &mut W,
+    lines: &mut mpsc::Receiver<Line>,
+    finished: &CancellationToken,
+) -> Result<Option<Line>, WriteError> {
+    tokio::select! {
+        biased;
+        line = lines.recv() => return Ok(line),
+        () = finished.cancelled() => {}
+    }
+    loop {
+        timeout(ACCEPTED_WITHIN, to.write(&[])).await.map_err(|_| WriteError::Slow)??;
+        if let Ok(line) = timeout(LOOK, lines.recv()).await {
+            return Ok(line);
+        }
+    }
 }
