@@ -39,6 +39,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::ipc;
+use crate::rpc::api::{RequestParams, RequestResult};
 use crate::rpc::error::ErrorObject;
 
 pub use crate::ipc::ConnectError;
@@ -48,6 +49,9 @@ use connection::Connection;
 
 /// How long a call may take where nothing else is said.
 pub const CALL_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the server may take for a reply where a request does not say.
+const REPLY_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,17 @@ impl Client {
     {
         let answer = self.in_time(self.connection.call(method, &text_of(params)?, None)).await?;
         Ok(serde_json::from_str(answer.get())?)
+    }
+
+    /// Asks the server behind the daemon, and waits for its reply as long as the request says
+    /// (30 s where it does not).
+    ///
+    /// # Errors
+    /// See [`CallError`]. `not_connected`, `timeout`, `ended` (the server refused it) and
+    /// `uncertain` (the link died before the reply) are refusals.
+    pub async fn request(&self, params: &RequestParams) -> Result<RequestResult, CallError> {
+        let wait = params.timeout_ms.map_or(REPLY_WITHIN, Duration::from_millis);
+        self.within(self.within.saturating_add(wait)).call("messages.request", params).await
     }
 
     /// Calls `method` and expects no answer; comes back once the call is on its way.

@@ -16,9 +16,10 @@ use crate::model::{
     CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
     MessageId, MessageState, Moved, Place, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition,
 };
-use crate::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult};
+use crate::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use crate::rpc::backend::{
-    Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending, StatePage,
+    Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
+    StatePage,
 };
 use crate::session::Input;
 use crate::store::{self, Store};
@@ -40,7 +41,7 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    fn policy(&self) -> Arc<Policy> {
+    pub(super) fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -211,6 +212,10 @@ impl Backend for Shared {
             }
             Ok(Receipt { id, state, durability, duplicate, reason: None })
         }))
+    }
+
+    async fn request(&self, request: Asked) -> Result<Pending<RequestResult>, Refusal> {
+        super::request::request(&self.0, request).await
     }
 
     async fn message(&self, id: MessageId) -> Result<Message, Refusal> {

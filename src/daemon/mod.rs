@@ -15,6 +15,7 @@ mod policy;
 mod ready;
 mod reload;
 mod report;
+mod request;
 mod serve;
 mod signals;
 mod telemetry;

@@ -31,15 +31,7 @@ impl Policy {
     /// Whatever makes the message impossible; nothing is queued then.
     pub(super) fn apply(&self, message: Outgoing) -> Result<NewMessage, Refusal> {
         let Outgoing { kind, payload, id, ttl, key, lane, delivery, wait, timeout: _ } = message;
-        let size = payload.len() as u64;
-        if size > self.max_message {
-            return Err(Refusal::new(
-                ErrorKind::TooLarge,
-                format!("the message has {size} bytes, the limit is {}", self.max_message),
-            )
-            .hint("raise server.max_message, or send less at a time"));
-        }
-        self.dialect.check(&kind, &payload)?;
+        self.check(&kind, &payload)?;
         let rule = self.types.find(&kind);
         let delivery = delivery.or(rule.map(|rule| rule.delivery)).unwrap_or_default();
         let key = key.or_else(|| rule.and_then(|rule| rule.key_of(&payload)));
@@ -73,6 +65,36 @@ impl Policy {
             kind: kind.into(),
             payload,
         })
+    }
+
+    /// Whether such a message can go out at all.
+    fn check(&self, kind: &str, payload: &Payload) -> Result<(), Refusal> {
+        let size = payload.len() as u64;
+        if size > self.max_message {
+            return Err(Refusal::new(
+                ErrorKind::TooLarge,
+                format!("the message has {size} bytes, the limit is {}", self.max_message),
+            )
+            .hint("raise server.max_message, or send less at a time"));
+        }
+        self.dialect.check(kind, payload)
+    }
+
+    /// Whether such a message can be a request, one that the server replies to.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible, with a link or without.
+    pub(super) fn check_request(&self, kind: &str, payload: &Payload) -> Result<(), Refusal> {
+        self.check(kind, payload)?;
+        if self.dialect.answers(kind, payload) {
+            return Ok(());
+        }
+        let dialect = &self.dialect.traits().name;
+        let message = format!(
+            "a reply cannot name such a message in the dialect `{dialect}`, so it cannot be a request"
+        );
+        Err(Refusal::new(ErrorKind::Unsupported, message)
+            .hint("send it as a message, and listen for the event it brings"))
     }
 
     /// What confirms the message. A raw frame carries no id a reply could name, so where a reply

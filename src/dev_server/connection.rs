@@ -420,6 +420,10 @@ impl Connection {
         }
         let Some(id) = id else { return Ok(()) };
         state.stats.acked += 1;
+        if message.kind == "dev.echo" {
+            let data = super::received::data_of(text);
+            return self.answer(state, frames::reply(id, &data));
+        }
         match message.no {
             Some(no) if self.shared.options.acks == Acks::Cumulative && !self.withheld => {
                 after.up_to = after.up_to.max(Some(no));

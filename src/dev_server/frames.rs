@@ -114,6 +114,11 @@ pub(super) fn ack(id: &Id<'_>) -> String {
     format!(r#"{{"type":"ack","messageId":{}}}"#, id.json)
 }
 
+/// An ack that carries a body: the reply to a request.
+pub(super) fn reply(id: &Id<'_>, data: &Value) -> String {
+    format!(r#"{{"type":"ack","messageId":{},"data":{data}}}"#, id.json)
+}
+
 pub(super) fn ack_up_to(no: u64) -> String {
     format!(r#"{{"type":"ack","upTo":{no}}}"#)
 }

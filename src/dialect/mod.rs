@@ -45,6 +45,9 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// What `confirm = "auto"` means for messages of this type.
     fn confirm(&self, kind: &str, payload: &Payload) -> Confirm;
 
+    /// Whether the server can reply to such a message by its name, so that it can be a request.
+    fn answers(&self, kind: &str, payload: &Payload) -> bool;
+
     /// What a refused upgrade with this HTTP status means; none: the default of the status.
     fn refused(&self, status: u16) -> Option<Verdict>;
 

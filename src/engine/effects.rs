@@ -49,8 +49,7 @@ impl Loop {
                     let _ = answer.send(dropped);
                 }
             }
-            // Nobody asks for replies yet.
-            Change::Replied { .. } => {}
+            Change::Replied { ticket, outcome } => self.replied(ticket, outcome),
             Change::EphemeralEvent(row) => {
                 // No receiver is no error: nobody listens for it now.
                 let _ = self.fanout.ephemeral.send(row);

@@ -14,10 +14,12 @@ mod dialing;
 mod effects;
 mod expiry;
 mod fanout;
+mod requests;
 mod run;
 mod waits;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +29,7 @@ use crate::{session, store};
 
 pub use dialing::Dialling;
 pub use fanout::{EphemeralFeed, Fanout, Health, Tail};
+pub use requests::{Inbox, Reply, Request};
 pub use run::{Ending, Parts, Route, run};
 pub use waits::{Outcome, Waits};
 
@@ -47,6 +50,10 @@ pub enum Command {
         /// None: written.
         answer: oneshot::Sender<Option<String>>,
     },
+    /// Send a request, which is never stored, and answer with the server's reply.
+    Request(Request),
+    /// Whoever made the request with this ticket has gone.
+    Forget(u64),
     /// Pause, resume, reconnect. The answer: the state now.
     Link {
         /// What.
@@ -117,14 +124,18 @@ pub enum LinkOrder {
 #[derive(Debug, Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+    /// A place for each request that waits, for the case that its caller goes away.
+    gone: mpsc::Sender<u64>,
+    tickets: Arc<AtomicU64>,
 }
 
 impl Handle {
     /// A handle and the inbox it fills.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Command>) {
-        let (commands, inbox) = mpsc::channel(COMMANDS);
-        (Self { commands }, inbox)
+    pub fn new() -> (Self, Inbox) {
+        let (commands, commands_in) = mpsc::channel(COMMANDS);
+        let (gone, gone_in) = mpsc::channel(session::MOST_REQUESTS);
+        (Self { commands, gone, tickets: Arc::default() }, Inbox { commands: commands_in, gone: gone_in })
     }
 
     /// Hands a command in without waiting for room.

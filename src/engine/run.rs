@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::asks::Asks;
 use super::dialing::{Dialled, Dialling};
 use super::expiry::Expiry;
+use super::requests::{Inbox, Requests};
 use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
 use crate::clock::Clock;
 use crate::link::credential::Credentials;
@@ -51,7 +52,7 @@ pub struct Parts {
     /// The way to the server.
     pub route: watch::Receiver<Route>,
     /// The loop's inbox.
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: Inbox,
     /// What others look at.
     pub fanout: Arc<Fanout>,
     /// Callers that wait for messages.
@@ -101,6 +102,7 @@ pub(super) struct Loop {
     pub(super) new_server: Option<NewServer>,
     pub(super) ephemerals: HashMap<u64, oneshot::Sender<Option<String>>>,
     pub(super) next_ephemeral: u64,
+    pub(super) requests: Requests,
     pub(super) link_changed: bool,
     expiry: Expiry,
     closing: Option<Closing>,
@@ -128,6 +130,7 @@ pub async fn run(parts: Parts) -> Ending {
         new_server: None,
         ephemerals: HashMap::new(),
         next_ephemeral: 0,
+        requests: Requests::new(),
         link_changed: true,
         expiry: Expiry::default(),
         closing: None,
@@ -272,6 +275,8 @@ impl Loop {
                 self.ephemerals.insert(ticket, answer);
                 self.input(Input::Ephemeral { ticket, id, kind, payload });
             }
+            Command::Request(request) => self.ask(request),
+            Command::Forget(ticket) => self.forget(ticket),
             Command::Link { order, answer } => {
                 let refused = order == LinkOrder::Reconnect && self.state() == LinkState::Paused;
                 let result = if refused {

@@ -150,6 +150,43 @@ pub struct SendParams {
     pub timeout_ms: Option<u64>,
 }
 
+/// Parameters of `messages.request`: exactly one of `data`, `text`, `binary`; `type` with `data` only.
+/// What speaks of a place in the queue (`ttl_ms`, `key`, `lane`, `delivery`, `wait`) has no meaning here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestParams {
+    /// Type of the request; goes with `data` only.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
+    /// A JSON body: any value, `null` too.
+    #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "present")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub data: Option<Box<RawValue>>,
+    /// The body of a raw text frame, where the dialect has replies for such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
+    /// The body of a raw binary frame, where the dialect has replies for such.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub binary: Option<Binary>,
+    /// The id it goes out with; the daemon makes one where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<MessageId>,
+    /// How long to wait for the reply; 30,000 where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// Result of `messages.request`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RequestResult {
+    /// The id it went out with.
+    pub id: MessageId,
+    /// The body of the server's reply, as that of an event; null where it has none.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub reply: Option<Box<RawValue>>,
+}
+
 /// Parameters of `messages.get`, `.cancel`, `.retry`, `.drop`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::api::{MessagesListResult, QuarantineListResult, ReloadResult};
+use super::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use crate::model::{
     CursorStatus, Delivery, Epoch, EventRow, Level, LinkState, LinkStatus, Message, MessageId, MessageState,
     Moved, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
@@ -56,6 +56,19 @@ pub struct Outgoing {
     /// How far to wait; none: `queued`, and an ephemeral message without a link is no error.
     pub wait: Option<Level>,
     /// How long to wait for that level.
+    pub timeout: Duration,
+}
+
+/// A request as an app handed it in; its form is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its type; `text` and `binary` for raw frames.
+    pub kind: String,
+    /// Its body; JSON is compact.
+    pub payload: Payload,
+    /// The app's id for it.
+    pub id: Option<MessageId>,
+    /// How long to wait for the reply.
     pub timeout: Duration,
 }
 
@@ -153,6 +166,10 @@ pub trait Backend: Send + Sync + 'static {
     /// which is the order of these calls; the answer inside follows after the commit (or when
     /// the level waited for is reached).
     async fn send(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal>;
+
+    /// Sends a request, which is never stored. Comes back once it has its place in the order of
+    /// requests; the answer inside is the server's reply. Dropped, it is forgotten.
+    async fn request(&self, request: Asked) -> Result<Pending<RequestResult>, Refusal>;
 
     /// One message with its history.
     async fn message(&self, id: MessageId) -> Result<Message, Refusal>;

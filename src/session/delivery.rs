@@ -447,6 +447,11 @@ impl Delivery {
         self.wire.awaits_pong()
     }
 
+    /// Whether an answer under this name would be one to a message.
+    pub(super) fn awaits_answer(&self, reference: &str) -> bool {
+        self.wire.knows(reference)
+    }
+
     /// Messages written and not confirmed.
     pub(super) const fn in_flight(&self) -> usize {
         self.wire.window.messages + self.wire.aside.messages

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dialect::{Connect, Dialect};
+use crate::dialect::{Connect, Dialect, Outgoing};
 use crate::model::{
     Confirm, Failure, Frame, HistoryEntry, Instant, LinkState, LinkStatus, MessageId, MessageState, Moment,
     Payload, Place, ReasonKind, Recorded, Remembered, Secret,
@@ -148,7 +148,11 @@ impl Session {
             }
             Input::Request { ticket, id, kind, payload } => {
                 let link = self.link.as_mut();
-                self.passing.request(&mut turn!(self, at), link, ticket, &id, &kind, &payload);
+                let outgoing = Outgoing { id: &id, kind: &kind, payload: &payload };
+                let delivery = &self.delivery;
+                self.passing.request(&mut turn!(self, at), link, ticket, outgoing, |name| {
+                    delivery.awaits_answer(name)
+                });
             }
             Input::ForgetRequest(ticket) => self.passing.forget_request(ticket),
             Input::Reload(settings) => {

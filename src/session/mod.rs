@@ -38,6 +38,9 @@ mod wire;
 
 pub use machine::Session;
 
+/// Requests that wait for a reply, at most; further ones are refused as `busy`.
+pub const MOST_REQUESTS: usize = 256;
+
 /// What drives the session.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -213,7 +216,8 @@ pub enum Change {
     Replied {
         /// As handed in.
         ticket: u64,
-        /// `NotConnected`, `Uncertain` (the link died first), `Ended` (the server refused it) …
+        /// `NotConnected`, `Uncertain` (the link died first), `Ended` (the server refused it, with
+        /// `state`, and `code`, `reason` and `reply` where it sent them) …
         outcome: Result<Option<Arc<str>>, Refusal>,
     },
     /// An ephemeral event came.

@@ -5,6 +5,7 @@
 mod inbound;
 mod link;
 mod outbound;
+mod requests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,6 +38,9 @@ impl Dialect for Words {
     }
     fn confirm(&self, _: &str, _: &Payload) -> Confirm {
         Confirm::Learned
+    }
+    fn answers(&self, _: &str, _: &Payload) -> bool {
+        true
     }
     fn refused(&self, status: u16) -> Option<Verdict> {
         (status == 418).then_some(Verdict::Misconfigured)
@@ -72,7 +76,8 @@ impl Conversation for Talk {
             "welcome" => Act::Started { resumed: Some(true) },
             "ok" => Act::Accepted { about, data: Some("{}".into()) },
             "upto" => Act::Accepted { about: About::UpTo(name.parse().unwrap()), data: None },
-            "got" => Act::Received { about, data: None },
+            "done" => Act::Accepted { about, data: None },
+            "got" => Act::Received { about, data: words.next().map(Into::into) },
             "no" => Act::Rejected {
                 about,
                 code: Some("bad".into()),
@@ -107,7 +112,10 @@ impl Conversation for Talk {
         }
         self.counter += 1;
         Ok(Encoded {
-            frame: Frame::Text(message.id.as_str().to_owned()),
+            frame: Frame::Text(match message.payload {
+                Payload::Json(data) if message.kind == "whole" => data.to_string(),
+                _ => message.id.as_str().to_owned(),
+            }),
             reference: (message.kind != "raw").then(|| message.id.as_str().to_owned()),
             counter: Some(self.counter),
         })

@@ -81,6 +81,11 @@ impl Wire {
         }
     }
 
+    /// Whether a message that is not done goes by this name.
+    pub(super) fn knows(&self, reference: &str) -> bool {
+        self.references.contains_key(reference)
+    }
+
     /// A message is done; its names mean nothing any more, or, with `late`, mean what is left.
     pub(super) fn unname(
         &mut self,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use holdline::client::{CallError, Client, Note};
 use holdline::model::{ErrorKind, Receipt, StatusReport};
-use holdline::rpc::api::{AckMode, AckResult, SendParams, SubscribeParams, SubscribeResult};
+use holdline::rpc::api::{AckMode, AckResult, RequestParams, SendParams, SubscribeParams, SubscribeResult};
 use holdline::rpc::{Limits, metric};
 use serde_json::{Value, json};
 
@@ -41,6 +41,13 @@ async fn the_client_library_and_the_daemon_understand_each_other() {
     assert_eq!(acked.seq.0, 1);
     let error = client.call::<_, Value>("messages.get", &json!({ "id": "none" })).await.expect_err("none");
     assert!(matches!(&error, CallError::Refused(error) if error.kind() == Some(ErrorKind::NotFound)));
+
+    let data = serde_json::from_str("{\"n\":2.50}").unwrap();
+    let ask = RequestParams { kind: Some("t".into()), data: Some(data), ..RequestParams::default() };
+    let answer = client.request(&ask).await.unwrap();
+    assert_eq!(answer.reply.unwrap().get(), "{\"n\":2.50}", "all digits as they came");
+    let refused = client.request(&RequestParams { kind: Some("no".into()), ..ask }).await.expect_err("no");
+    assert!(matches!(&refused, CallError::Refused(error) if error.kind() == Some(ErrorKind::Ended)));
 
     door.shutdown.cancel();
     assert_eq!(client.closed().await, "the daemon stops");

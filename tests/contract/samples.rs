@@ -72,6 +72,10 @@ const SAMPLES: &[(&str, &str, usize)] = &[
     ("config.reload", "{}", 0),
     ("config.show", "{}", 0),
     ("metrics", "{}", 0),
+    ("messages.request", r#"{"type":"get","data":{"n":1.50},"id":"r-1","timeout_ms":5000}"#, 0),
+    ("messages.request", r#"{"type":"no","data":{}}"#, 0),
+    ("messages.request", r#"{"text":"plain"}"#, 0),
+    ("messages.request", r#"{"type":"get","data":1,"lane":"orders"}"#, 0),
     ("daemon.stop", "{}", 0),
 ];
 

@@ -7,6 +7,7 @@ mod delivery;
 mod faults;
 mod half_open;
 mod lifecycle;
+mod requests;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -101,6 +101,10 @@ impl Dialect for Lines {
         Confirm::Learned
     }
 
+    fn answers(&self, _: &str, _: &Payload) -> bool {
+        true
+    }
+
     fn refused(&self, _: u16) -> Option<Verdict> {
         None
     }

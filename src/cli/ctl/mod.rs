@@ -10,6 +10,7 @@ mod messages;
 mod metrics;
 mod quarantine;
 mod reload;
+mod request;
 mod send;
 mod state;
 mod status;
@@ -58,6 +59,8 @@ enum Verb {
     Wait(wait::Args),
     /// Hand over a message
     Send(send::Args),
+    /// Ask the server something, and print its reply
+    Request(request::Args),
     /// Show what the server sent, from any point, or live
     Events(Call<events::Args>),
     /// Show the newest event of each key
@@ -86,6 +89,7 @@ impl Verb {
             Self::Status(verb) => verb.of(ctl).run(ctl).await,
             Self::Wait(verb) => verb.run(ctl).await,
             Self::Send(verb) => verb.run(ctl).await,
+            Self::Request(verb) => verb.run(ctl).await,
             Self::Events(verb) => verb.of(ctl).run(ctl).await,
             Self::State(verb) => verb.of(ctl).run(ctl).await,
             Self::Messages(verb) => verb.of(ctl).run(ctl).await,

@@ -20,8 +20,8 @@ const EXAMPLES: &str = r#"Examples:
   generate-report | holdline ctl send report - --ttl 1h
   holdline ctl send --text 'a raw text frame'"#;
 
-/// How long `--wait` waits where nothing is said.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long is waited for the server where nothing is said.
+pub(super) const WAIT: Duration = Duration::from_secs(30);
 /// Most that is read from standard input: more than any server or daemon takes.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
 
@@ -82,7 +82,6 @@ impl Args {
     }
 
     fn params(self, ctl: &Ctl<'_>) -> Result<SendParams, Failed> {
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         // An id of ours, so that after a lost answer the same call can be made again.
         let id = if self.ephemeral { self.id } else { self.id.or_else(|| Some(ctl.clock.uuid().into())) };
         let mut params = SendParams {
@@ -110,16 +109,27 @@ impl Args {
                 params.text = Some(text.map_err(|_| Failed::usage("the payload is no UTF-8 text"))?);
             }
         } else {
-            let data = match second.as_deref() {
-                None => "{}".to_owned(),
-                Some("-") => String::from_utf8(input()?)
-                    .map_err(|_| Failed::usage("what standard input gave is no UTF-8 text"))?,
-                Some(data) => data.to_owned(),
-            };
             params.kind = Some(first);
-            params.data = Some(json(&data)?);
+            params.data = Some(data(second.as_deref())?);
         }
         Ok(params)
+    }
+}
+
+/// A duration as the interface takes it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The data as it was typed: JSON, `-` for what standard input gives, `{}` where there is none.
+pub(super) fn data(typed: Option<&str>) -> Result<Box<RawValue>, Failed> {
+    match typed {
+        None => json("{}"),
+        Some("-") => {
+            let text = String::from_utf8(input()?);
+            json(&text.map_err(|_| Failed::usage("what standard input gave is no UTF-8 text"))?)
+        }
+        Some(text) => json(text),
     }
 }
 

@@ -153,6 +153,10 @@ impl Dialect for Declared {
         outbound::confirm(&self.spec, kind, payload)
     }
 
+    fn answers(&self, kind: &str, payload: &Payload) -> bool {
+        outbound::accepts(&self.spec) && matches!(outbound::shape(&self.spec, kind, payload), Ok(Some(_)))
+    }
+
     fn refused(&self, status: u16) -> Option<Verdict> {
         let names = Names { vars: Arc::clone(&self.spec.vars), ..Names::default() };
         let scope = Scope::new(&names, Timestamp::default());

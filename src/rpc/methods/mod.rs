@@ -10,6 +10,7 @@ mod hello;
 mod link;
 mod messages;
 mod quarantine;
+mod request;
 mod send;
 mod state;
 mod status;
@@ -24,6 +25,7 @@ pub(super) const ALL: &[Method] = &[
     Method::of::<status::Status>(),
     Method::of::<status::Watch>(),
     Method::of::<send::Send>(),
+    Method::of::<request::Request>(),
     Method::of::<messages::Get>(),
     Method::of::<messages::List>(),
     Method::of::<messages::Watch>(),

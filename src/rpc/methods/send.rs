@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
 
 use super::name;
 use crate::model::{ErrorKind, Payload, Receipt, Refusal, json};
-use crate::rpc::api::SendParams;
+use crate::rpc::api::{Binary, SendParams};
 use crate::rpc::backend::Outgoing;
 use crate::rpc::call::{Call, Caller, Order, Reply, invalid};
 
 /// How long to wait for a level where the call does not say.
-const USUAL_TIMEOUT_MS: u64 = 30_000;
+pub(super) const USUAL_TIMEOUT_MS: u64 = 30_000;
 
 /// Bytes of a key.
 const MAX_KEY: usize = 1_024;
@@ -46,7 +47,8 @@ impl Call for Send {
 }
 
 fn outgoing(params: SendParams) -> Result<Outgoing, Refusal> {
-    let (kind, payload) = body(&params)?;
+    let (kind, payload) =
+        body(params.kind.as_deref(), params.data.as_deref(), params.text.as_deref(), params.binary.as_ref())?;
     if let Some(lane) = &params.lane {
         name("a lane", lane)?;
     }
@@ -69,20 +71,24 @@ fn outgoing(params: SendParams) -> Result<Outgoing, Refusal> {
     })
 }
 
-fn body(params: &SendParams) -> Result<(String, Payload), Refusal> {
-    let raw_kind = |kind: &str| match &params.kind {
-        None => Ok(kind.to_owned()),
-        Some(_) => {
-            Err(invalid(format!("`{kind}` goes without `type`: the frame carries nothing but itself")))
-        }
+/// Type and body, of which one form is given.
+pub(super) fn body(
+    kind: Option<&str>,
+    data: Option<&RawValue>,
+    text: Option<&str>,
+    binary: Option<&Binary>,
+) -> Result<(String, Payload), Refusal> {
+    let raw_kind = |raw: &str| match kind {
+        None => Ok(raw.to_owned()),
+        Some(_) => Err(invalid(format!("`{raw}` goes without `type`: the frame carries nothing but itself"))),
     };
-    match (&params.data, &params.text, &params.binary) {
+    match (data, text, binary) {
         (Some(data), None, None) => {
-            let kind = params.kind.as_deref().ok_or_else(|| invalid("`data` needs a `type`"))?;
+            let kind = kind.ok_or_else(|| invalid("`data` needs a `type`"))?;
             name("a type", kind)?;
             Ok((kind.to_owned(), Payload::Json(json::compact(data.get()).into())))
         }
-        (None, Some(text), None) => Ok((raw_kind("text")?, Payload::Text(text.as_str().into()))),
+        (None, Some(text), None) => Ok((raw_kind("text")?, Payload::Text(text.into()))),
         (None, None, Some(binary)) => {
             let bytes = STANDARD
                 .decode(&binary.data)

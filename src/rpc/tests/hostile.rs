@@ -65,7 +65,7 @@ async fn what_is_no_request_gets_the_code_of_the_specification_and_the_next_one_
         ("a batch of 10^6", many.as_bytes(), INVALID_REQUEST, "null"),
         (
             "an unknown method",
-            br#"{"jsonrpc":"2.0","id":1,"method":"messages.request"}"#,
+            br#"{"jsonrpc":"2.0","id":1,"method":"messages.requests"}"#,
             METHOD_NOT_FOUND,
             "1",
         ),
@@ -273,6 +273,22 @@ async fn an_app_that_dies_in_mid_call_leaves_its_message_and_nothing_else() {
     let answer = again.call("messages.send", r#"{"type":"later","data":1,"id":"a"}"#).await;
     assert_eq!(answer["result"]["duplicate"], true, "{answer}");
     assert_eq!(house.memory.kinds().len(), 1);
+}
+
+#[tokio::test]
+async fn an_app_that_is_gone_altogether_waits_for_no_answers() {
+    let house = House::new();
+    let mut app = house.app();
+    app.line(r#"{"jsonrpc":"2.0","id":1,"method":"messages.request","params":{"type":"later","data":1}}"#)
+        .await;
+    until(|| std::sync::Arc::strong_count(&house.memory.release) == 2).await;
+    // It is neither answered nor released: only that it has gone ends this in time.
+    app.gone().await;
+    assert_eq!(
+        std::sync::Arc::strong_count(&house.memory.release),
+        1,
+        "the daemon waits for nothing any more"
+    );
 }
 
 #[tokio::test]

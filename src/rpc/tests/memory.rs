@@ -13,9 +13,10 @@ use super::model::{
     Payload, QuarantineEntry, Reason, ReasonKind, Receipt, Refusal, RowKind, Seq, StatusReport, StoreStatus,
     Timestamp, Transition, TypeGlob,
 };
-use super::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult};
+use super::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use super::rpc::backend::{
-    Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending, StatePage,
+    Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
+    StatePage,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -304,6 +305,29 @@ impl Backend for Memory {
                 release.notified().await;
             }
             Ok(receipt)
+        }))
+    }
+
+    /// The type `later` is answered once it is released, `no` is refused by the server; all others
+    /// get their own body back.
+    async fn request(&self, request: Asked) -> Result<Pending<RequestResult>, Refusal> {
+        let id = request.id.unwrap_or_else(|| MessageId::new("made").unwrap());
+        if request.kind == "no" {
+            let refusal = Refusal::new(ErrorKind::Ended, "the server refused the request: too_late");
+            return Err(refusal.with("state", "rejected").with("code", "too_late").with("id", id.as_str()));
+        }
+        let reply = match &request.payload {
+            Payload::Json(json) => serde_json::from_str(json).ok(),
+            Payload::Text(_) | Payload::Binary(_) => {
+                return Err(Refusal::new(ErrorKind::Unsupported, "a reply cannot name such a message"));
+            }
+        };
+        let later = (request.kind == "later").then(|| Arc::clone(&self.release));
+        Ok(Box::pin(async move {
+            if let Some(release) = later {
+                release.notified().await;
+            }
+            Ok(RequestResult { id, reply })
         }))
     }
 

@@ -1,9 +1,10 @@
 //! Carrying out what the dialect makes of frames, in its order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::dialect::{About, Act};
-use crate::model::{ErrorKind, Frame, LinkState, Moment, Refusal, Unit};
+use crate::model::{ErrorKind, Frame, LinkState, MessageState, Moment, NewRow, Payload, Refusal, Unit};
 
 use super::{NORMAL, Session};
 use crate::session::Change;
@@ -25,15 +26,18 @@ impl Session {
                     self.store(at, unit, then);
                 }
                 Act::Accepted { about, data } => self.accepted(at, &about, data),
-                Act::Received { about, data: _ } => {
-                    if self.delivery.received(&mut turn!(self, at), &mut self.learned, &about) {
+                Act::Received { about, data } => {
+                    if self.passing.received(&mut turn!(self, at), &about, data.as_ref())
+                        || self.delivery.received(&mut turn!(self, at), &mut self.learned, &about)
+                    {
                         self.replied(at);
                     }
                 }
                 Act::Rejected { about, code, message, otherwise } => {
                     let why = reason("rejected", code.as_deref(), message.as_deref());
-                    if self.delivery.rejected(&mut turn!(self, at), &mut self.learned, &about, &why)
-                        || self.refused_request(at, &about, &why)
+                    let refusal = || refused(&why, code, message, &otherwise);
+                    if self.passing.refused(&mut turn!(self, at), &about, refusal)
+                        || self.delivery.rejected(&mut turn!(self, at), &mut self.learned, &about, &why)
                     {
                         self.replied(at);
                     } else {
@@ -44,8 +48,9 @@ impl Session {
                 Act::Deferred { about, code, message, retry_after } => {
                     let why = reason("deferred", code.as_deref(), message.as_deref());
                     let turn = &mut turn!(self, at);
-                    if self.delivery.deferred(turn, &mut self.learned, &about, &why, retry_after)
-                        || self.refused_request(at, &about, &why)
+                    let refusal = || not_now(&why, code, message, retry_after);
+                    if self.passing.refused(turn, &about, refusal)
+                        || self.delivery.deferred(turn, &mut self.learned, &about, &why, retry_after)
                     {
                         self.replied(at);
                     }
@@ -94,15 +99,14 @@ impl Session {
     }
 
     fn accepted(&mut self, at: Moment, about: &About, data: Option<Arc<str>>) {
-        let known = self.delivery.accepted(&mut turn!(self, at), &mut self.learned, about, data.as_ref());
-        if known || self.passing.answered(&mut turn!(self, at), about, Ok(data)) {
+        let mut known = self.passing.accepted(&mut turn!(self, at), about, data.as_ref());
+        // A name means one of them, a number all up to it.
+        if !known || matches!(about, About::UpTo(_)) {
+            known |= self.delivery.accepted(&mut turn!(self, at), &mut self.learned, about, data.as_ref());
+        }
+        if known {
             self.replied(at);
         }
-    }
-
-    fn refused_request(&mut self, at: Moment, about: &About, why: &str) -> bool {
-        let refusal = Refusal::new(ErrorKind::Ended, format!("the server refused the request: {why}"));
-        self.passing.answered(&mut turn!(self, at), about, Err(refusal))
     }
 
     /// The server answered one of our messages: the session works.
@@ -114,4 +118,38 @@ impl Session {
             }
         }
     }
+}
+
+/// The server refuses a request for good: its words, and the body they came in.
+fn refused(why: &str, code: Option<String>, message: Option<String>, said: &NewRow) -> Refusal {
+    let mut refusal = ended(format!("the server refused the request: {why}"), code, message);
+    if let NewRow::Event { payload, .. } = said {
+        let reply = match payload {
+            Payload::Json(json) => serde_json::from_str(json).ok(),
+            Payload::Text(text) => Some(serde_json::Value::from(&**text)),
+            Payload::Binary(_) => None,
+        };
+        if let Some(reply) = reply {
+            refusal = refusal.with("reply", reply);
+        }
+    }
+    refusal
+}
+
+/// The server will not do it now: a request is tried once, so that is its end.
+fn not_now(why: &str, code: Option<String>, message: Option<String>, after: Option<Duration>) -> Refusal {
+    let mut refusal = ended(format!("the server cannot do it now: {why}"), code, message);
+    refusal.retryable = true;
+    refusal.retry_after_ms = after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+    refusal
+}
+
+fn ended(text: String, code: Option<String>, message: Option<String>) -> Refusal {
+    let mut refusal = Refusal::new(ErrorKind::Ended, text).with("state", MessageState::Rejected.as_str());
+    for (name, words) in [("code", code), ("reason", message)] {
+        if let Some(words) = words {
+            refusal = refusal.with(name, words);
+        }
+    }
+    refusal
 }

@@ -689,35 +689,3 @@ fn ephemeral_messages_are_sent_now_or_dropped_with_a_reason() {
         .collect();
     assert_eq!(told, [(2, false), (3, true)]);
 }
-
-#[test]
-fn a_request_is_answered_by_its_reply_or_by_the_reason_there_is_none() {
-    let mut bench = Setup::default().bench();
-    let ask = |ticket| Input::Request {
-        ticket,
-        id: MessageId::new(&format!("r{ticket}")).unwrap(),
-        kind: "ask".into(),
-        payload: Payload::Json("{}".into()),
-    };
-    bench.input(Input::Start);
-    bench.input(ask(1));
-    let replies = |bench: &mut Bench| -> Vec<_> {
-        let changes = bench.take().into_iter().filter_map(|(_, output)| match output {
-            Output::Publish(Change::Replied { ticket, outcome }) => {
-                Some((ticket, outcome.map_err(|refusal| refusal.kind)))
-            }
-            _ => None,
-        });
-        changes.collect()
-    };
-    assert_eq!(replies(&mut bench), [(1, Err(ErrorKind::NotConnected))]);
-    bench.link_up();
-    (2..=4).for_each(|ticket| bench.input(ask(ticket)));
-    bench.frame("ok r2");
-    bench.frame("no r3");
-    bench.lose_link();
-    assert_eq!(
-        replies(&mut bench),
-        [(2, Ok(Some("{}".into()))), (3, Err(ErrorKind::Ended)), (4, Err(ErrorKind::Uncertain))]
-    );
-}
