@@ -35,6 +35,7 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
     };
     match daemon::run(&options) {
         Ok(()) => Ok(Exit::Ok),
+        Err(failed) if failed.unheard => Ok(Exit::Daemon(failed.exit)),
         // Problems of the configuration are rendered whole, with their lines.
         Err(failed) if !failed.problems.is_empty() => {
             let exit = Exit::Daemon(failed.exit);

@@ -19,6 +19,11 @@ pub(super) fn text(status: &StatusReport, fanout: &Fanout, report: &Report) -> S
     link(&mut registry, status);
     outbox(&mut registry, status);
     inbox(&mut registry, status);
+    registry.register(
+        "log_lines_dropped",
+        "Log lines that nobody took",
+        ConstCounter::new(super::telemetry::dropped()),
+    );
     let named = fanout.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for (name, value) in named {
         registry.register(name, "See the operating manual", ConstCounter::new(value));

@@ -45,18 +45,26 @@ pub struct Failed {
     pub problems: String,
     /// What to do; empty where there is nothing.
     pub hint: String,
+    /// Nobody reads standard error: whoever writes to it would wait for ever.
+    pub unheard: bool,
 }
 
 impl Failed {
     fn new(exit: u8, message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
-        Self { exit, message: message.to_string(), problems: String::new(), hint: hint.to_string() }
+        Self {
+            exit,
+            message: message.to_string(),
+            problems: String::new(),
+            hint: hint.to_string(),
+            unheard: false,
+        }
     }
 
     fn of_problems(problems: &[Problem], home: Option<&std::path::Path>) -> Self {
         let first = problems.iter().find(|problem| problem.severity == config::Severity::Error);
         let exit = first.or(problems.first()).map_or(EXIT_BUG, |problem| problem.exit);
         let problems = config::render(problems, home);
-        Self { exit, message: String::new(), problems, hint: String::new() }
+        Self { exit, message: String::new(), problems, hint: String::new(), unheard: false }
     }
 }
 
@@ -88,7 +96,7 @@ pub fn run(options: &Options) -> Result<(), Failed> {
     let home: Option<PathBuf> = options.sources.environment.home.clone();
     let config =
         config::load(&options.sources).map_err(|problems| Failed::of_problems(&problems, home.as_deref()))?;
-    telemetry::start(&telemetry::level(&config.log.level, options.verbosity), config.log.format)
+    telemetry::start(&config.log, options.verbosity)
         .map_err(|message| Failed::new(config::EXIT_INVALID, message, "see log.level in the manual"))?;
     for warning in &config.warnings {
         tracing::warn!("{}", warning.message);
@@ -100,8 +108,12 @@ pub fn run(options: &Options) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(|error| Failed::new(EXIT_BUG, format!("the runtime cannot start: {error}"), ""))?;
-    let result = runtime.block_on(serve::serve(config, options));
+    let mut result = runtime.block_on(serve::serve(config, options));
     // A name lookup that hangs in the system must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    let heard = telemetry::finish();
+    if let Err(failed) = &mut result {
+        failed.unheard = !heard;
+    }
     result
 }

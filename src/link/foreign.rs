@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::auth::QUERY_TEXT;
-use crate::model::Secret;
+use crate::model::{Secret, misleads};
 
 /// Longest text of the server that is quoted, in bytes.
 pub(super) const QUOTE_MAX: usize = 256;
@@ -59,7 +59,7 @@ impl Quoter {
         }
         let mut quote = String::new();
         for c in text.chars() {
-            let c = if c.is_control() || is_direction(c) || c.is_whitespace() { ' ' } else { c };
+            let c = if misleads(c) || c.is_whitespace() { ' ' } else { c };
             if c == ' ' && (quote.is_empty() || quote.ends_with(' ')) {
                 continue;
             }
@@ -82,11 +82,6 @@ fn cut_beginning_of(secret: &str, text: &mut String) {
         text.truncate(text.len() - len);
         text.push_str("***");
     }
-}
-
-/// Characters that turn the direction of text around, or are not seen at all.
-const fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl fmt::Debug for Quoter {

@@ -15,6 +15,7 @@ mod refusal;
 mod rules;
 mod secret;
 mod status;
+mod text;
 mod time;
 mod traffic;
 
@@ -34,5 +35,6 @@ pub use status::{
     ClientStatus, CloseStatus, CursorStatus, DaemonStatus, HealthEntry, InboxStatus, LinkStatus,
     NotificationStatus, OutboxStatus, Severity, StatusReport, StoreStatus,
 };
+pub use text::misleads;
 pub use time::{Instant, Moment, Timestamp};
 pub use traffic::{Appended, Due, DueQuery, DueRow, NewMessage, NewRow, Record, Recorded, Remembered, Unit};
