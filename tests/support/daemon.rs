@@ -17,6 +17,8 @@ pub struct Daemon {
     folder: TempDir,
     child: Option<Child>,
     variables: Vec<(String, String)>,
+    /// Words before the daemon's command line.
+    before: Vec<String>,
 }
 
 impl Daemon {
@@ -35,7 +37,7 @@ impl Daemon {
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
-        let daemon = Self { folder, child: None, variables: Vec::new() };
+        let daemon = Self { folder, child: None, variables: Vec::new(), before: Vec::new() };
         daemon.write_config(config);
         daemon
     }
@@ -43,6 +45,12 @@ impl Daemon {
     /// A variable for the daemon and for `ctl`, from the next start on.
     pub fn set_variable(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// From the next start on these words stand before the daemon's command line: a program that
+    /// becomes the daemon (`ip netns exec NAME`), so that its process id stays the daemon's.
+    pub fn set_before(&mut self, words: Vec<String>) {
+        self.before = words;
     }
 
     /// A path below the daemon's folder.
@@ -95,7 +103,7 @@ impl Daemon {
     pub fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let child = self
-            .command(&["run", "--config"])
+            .started_by(&self.before, &["run", "--config"])
             .arg(self.config_path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -156,9 +164,15 @@ impl Daemon {
 
     /// The program with the daemon's folders and nothing else of this test's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdline"));
+        self.started_by(&[], arguments)
+    }
+
+    fn started_by(&self, before: &[String], arguments: &[&str]) -> Command {
+        let words = before.iter().map(String::as_str);
+        let mut words = words.chain([env!("CARGO_BIN_EXE_holdline")]).chain(arguments.iter().copied());
+        let mut command = Command::new(words.next().unwrap());
         command
-            .args(arguments)
+            .args(words)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path("home"))
