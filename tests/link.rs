@@ -10,6 +10,8 @@
 mod dial;
 #[path = "link/probe.rs"]
 mod probe;
+#[path = "link/proxy.rs"]
+mod proxy;
 #[path = "link/pump.rs"]
 mod pump;
 mod support;

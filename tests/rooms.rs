@@ -92,7 +92,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("interprocess", &["ipc"]),
     ("jiff", &["model", "config", "link", "cli"]),
     ("notify", &["link"]),
-    ("percent_encoding", &["link", "dialect", "dev_server"]),
+    ("percent_encoding", &["link", "config", "dialect", "dev_server"]),
     ("prometheus_client", &["daemon"]),
     ("rusqlite", &["store"]),
     ("rustix", &["clock", "ipc", "config", "link", "store", "daemon"]),

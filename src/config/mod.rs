@@ -13,6 +13,7 @@ mod kinds;
 mod modes;
 mod paths;
 mod problem;
+mod proxy;
 mod reader;
 mod section;
 mod server_url;

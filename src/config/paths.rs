@@ -108,7 +108,7 @@ impl Environment {
     /// That of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        const NAMES: [&str; 12] = [
+        const NAMES: [&str; 20] = [
             "HOLDLINE_CONFIG",
             "HOLDLINE_PROFILE",
             "HOLDLINE_SOCKET",
@@ -121,6 +121,14 @@ impl Environment {
             "LOCALAPPDATA",
             "USERNAME",
             "HOME",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "http_proxy",
+            "HTTP_PROXY",
+            "all_proxy",
+            "ALL_PROXY",
+            "no_proxy",
+            "NO_PROXY",
         ];
         let variables = NAMES.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
         let user = std::env::var("USERNAME").unwrap_or_default();

@@ -254,6 +254,11 @@ impl<'d> Reader<'d> {
                 | DeValue::Datetime(_)
                 | DeValue::Table(_) => hide_texts(value, &mut self.hidden),
             },
+            // A misspelt one could hold its password anywhere.
+            Visible::UserInfo => {
+                let known = value.get_ref().as_str().is_some_and(|text| super::proxy::parse(text).is_ok());
+                self.hide(value, if known { Visible::Url } else { Visible::Nothing });
+            }
             Visible::Url => {
                 let source = &self.document.text[span.clone()];
                 let end = span.end.saturating_sub(1);

@@ -132,10 +132,7 @@ impl ServerUrl {
     /// Whether the host is this very machine: `localhost`, `*.localhost`, 127.0.0.0/8, `::1`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let host = self.host();
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
+        is_loopback_host(self.host())
     }
 
     const fn scheme(&self) -> &'static str {
@@ -184,8 +181,15 @@ fn scheme_fault(instead: &str) -> UrlFault {
     }
 }
 
+/// Whether a host is this very machine: `localhost`, `*.localhost`, 127.0.0.0/8, `::1`.
+pub(super) fn is_loopback_host(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback())
+}
+
 /// Host (IPv6 keeps its brackets) and port.
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlFault> {
+pub(super) fn split_port(authority: &str) -> Result<(&str, Option<u16>), UrlFault> {
     let bad = |message| UrlFault { message, hint: EXAMPLE.to_owned() };
     let (host, port) = if authority.starts_with('[') {
         let end = authority.find(']').ok_or_else(|| bad("the `[` of the IPv6 address has no `]`"))?;

@@ -141,6 +141,7 @@ fn source(config: &Config) -> Source {
         Some(TokenSource::File(path)) => Source::File(path.clone()),
         Some(TokenSource::Variable(name)) => Source::Env(name.clone()),
         Some(TokenSource::Command(argv)) => Source::Command(argv.clone()),
+        Some(TokenSource::Credential(name)) => Source::SystemdCredential(name.clone()),
     }
 }
 
@@ -162,6 +163,7 @@ fn link_settings(config: &Config) -> Result<link::Settings, Vec<Problem>> {
             client_key: client.map(|client| client.key.clone()),
         },
         allow_plaintext: server.allow_plaintext,
+        proxy: server.proxy.clone(),
     })
 }
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::foreign::Quoter;
-use super::{Settings, Target};
+use super::{Settings, Target, proxy};
 use crate::model::Secret;
 
 /// All but the unreserved characters (RFC 3986, section 2.3) is percent-encoded.
@@ -126,6 +126,7 @@ impl Carried {
                 Auth::Subprotocol { name } => subprotocols.push(name.replace(PLACEHOLDER, token)),
             }
         }
+        secrets.extend(settings.proxy.iter().flat_map(proxy::secrets));
         Self {
             path: path_and_query(target, &query),
             headers,

@@ -5,16 +5,21 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Carried;
+use super::foreign::Quoter;
 use super::probe::{Found, Handshake, Phase, Trace};
 use super::stream::{Counted, ServerStream};
+use super::target::Place;
 use super::tls::{Tls, TlsSetupError};
 use super::upgrade::{is_ours, is_token, upgrade};
-use super::{Auth, Connection, Plan, Target, TlsSettings, pump, reach};
+use super::{Auth, Connection, Plan, Target, TlsSettings, proxy, pump, reach};
 use crate::clock::Clock;
-use crate::model::{ConnectFault, Failure, Instant as Monotonic, Secret, Timestamp, TlsFault};
+use crate::model::{
+    ConnectFault, Failure, Instant as Monotonic, Proxy, ProxyFault, Secret, Timestamp, TlsFault,
+};
 
 /// Where to dial, and how.
 #[derive(Debug, Clone)]
@@ -33,6 +38,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// `ws://` may leave this machine.
     pub allow_plaintext: bool,
+    /// The proxy to go through, whatever the server.
+    pub proxy: Option<Proxy>,
 }
 
 impl Settings {
@@ -47,6 +54,7 @@ impl Settings {
             subprotocols: Vec::new(),
             tls: TlsSettings::default(),
             allow_plaintext: false,
+            proxy: None,
         }
     }
 }
@@ -61,6 +69,14 @@ pub enum SetupError {
     Plaintext {
         /// The host.
         host: String,
+    },
+    /// `ws://` through a proxy on another machine without leave.
+    #[error(
+        "server.proxy: ws:// through the proxy {proxy} would send everything in the clear; use wss://, or set server.allow_plaintext = true"
+    )]
+    PlaintextProxy {
+        /// Its host and port.
+        proxy: String,
     },
     /// A header that cannot be sent.
     #[error("server.headers: \"{name}\" {what}")]
@@ -95,8 +111,13 @@ impl Dialer {
     /// # Errors
     /// When a setting can never work, or a file of `server.tls` cannot be used.
     pub fn new(settings: Settings, auth: Auth) -> Result<Self, SetupError> {
-        if !settings.url.is_secure() && !settings.allow_plaintext && !settings.url.is_loopback() {
-            return Err(SetupError::Plaintext { host: settings.url.host().to_owned() });
+        if !settings.url.is_secure() && !settings.allow_plaintext {
+            if !settings.url.is_loopback() {
+                return Err(SetupError::Plaintext { host: settings.url.host().to_owned() });
+            }
+            if let Some(proxy) = settings.proxy.as_ref().filter(|proxy| !Place::of(proxy).is_loopback()) {
+                return Err(SetupError::PlaintextProxy { proxy: proxy.host_and_port() });
+            }
         }
         for (name, value) in &settings.headers {
             let what = if !is_token(name) {
@@ -117,7 +138,14 @@ impl Dialer {
         Ok(Self { settings, auth, tls, clock: Clock::start(), server_time: Mutex::default() })
     }
 
-    /// Dials: lookup, TCP, TLS, upgrade. Dropped midway, it leaves nothing behind.
+    /// When our own certificate expires, where we have one that says so, and which file it is in.
+    #[must_use]
+    pub fn own_certificate(&self) -> Option<(&std::path::Path, Timestamp)> {
+        let file = self.settings.tls.client_cert.as_deref()?;
+        Some((file, self.tls.as_ref()?.own_until()?))
+    }
+
+    /// Dials: lookup, TCP, proxy, TLS, upgrade. Dropped midway, it leaves nothing behind.
     ///
     /// # Errors
     /// The failure of the phase that failed, or whose time ran out.
@@ -165,24 +193,15 @@ impl Dialer {
         let after = self.settings.connect_timeout;
         let deadline = self.clock.deadline(self.clock.instant() + after);
 
-        trace.begin(Phase::Name);
-        let addresses = within(deadline, reach::look_up(target), || Failure::NameLookup {
-            host: target.host().to_owned(),
-            detail: format!("no answer within {} s", after.as_secs()),
-        })
-        .await?;
-        trace.found(|| Found::Name(addresses.clone()));
-
-        trace.begin(Phase::Connection);
-        self.check_plaintext(&addresses)?;
-        let wire = within(deadline, reach::connect(target, &addresses), || Failure::Connect {
-            target: match addresses.as_slice() {
-                [only] => only.to_string(),
-                _ => target.host_and_port(),
-            },
-            fault: ConnectFault::Timeout,
-        })
-        .await?;
+        let wire = match &self.settings.proxy {
+            None => self.reach(&target.place(), deadline, trace).await?,
+            Some(proxy) => {
+                let reached = self.reach(&Place::of(proxy), deadline, trace).await;
+                let mut wire = reached.map_err(|failure| of_proxy(proxy, failure))?;
+                self.open(proxy, &mut wire, deadline).await?;
+                wire
+            }
+        };
         if let Ok(peer) = wire.peer_addr() {
             trace.found(|| Found::Connection(peer));
         }
@@ -192,12 +211,46 @@ impl Dialer {
         trace.begin(Phase::Tls);
         let stream = within(deadline, tls.connect(target, wire), || Failure::Tls {
             host: target.host().to_owned(),
-            fault: TlsFault::Other(format!("the handshake was not finished within {} s", after.as_secs())),
+            fault: TlsFault::Timeout { after },
         })
         .await?;
         let stream = ServerStream::Tls(Box::new(stream));
         trace.found(|| Found::Tls(Handshake::of(&stream)));
         Ok((stream, deadline))
+    }
+
+    /// A TCP connection to the server, or to the proxy in front of it.
+    async fn reach(&self, place: &Place, deadline: Instant, trace: &mut Trace) -> Result<TcpStream, Failure> {
+        trace.begin(Phase::Name);
+        let addresses = within(deadline, reach::look_up(place), || Failure::NameLookup {
+            host: place.host.clone(),
+            detail: format!("no answer within {} s", self.settings.connect_timeout.as_secs()),
+        })
+        .await?;
+        trace.found(|| Found::Name(addresses.clone()));
+
+        trace.begin(Phase::Connection);
+        self.check_plaintext(&addresses)?;
+        within(deadline, reach::connect(place, &addresses), || Failure::Connect {
+            target: match addresses.as_slice() {
+                [only] => only.to_string(),
+                _ => place.to_string(),
+            },
+            fault: ConnectFault::Timeout,
+        })
+        .await
+    }
+
+    /// Has the proxy at the other end open the way to the server.
+    async fn open(&self, proxy: &Proxy, wire: &mut TcpStream, deadline: Instant) -> Result<(), Failure> {
+        let fault = |fault| Failure::Proxy { proxy: proxy.host_and_port(), fault };
+        let secrets = proxy::secrets(proxy);
+        let quoter = Quoter::hiding(secrets.iter().map(String::as_str));
+        let now = self.clock.now().wall;
+        let opening =
+            async { proxy::open(wire, proxy, &self.settings.url, &quoter, now).await.map_err(fault) };
+        let after = self.settings.connect_timeout;
+        within(deadline, opening, || fault(ProxyFault::Silent { after })).await
     }
 
     /// How far this machine's clock is ahead of the server's (negative: behind), in milliseconds.
@@ -214,19 +267,17 @@ impl Dialer {
         self.clock
     }
 
-    /// A name of this machine may turn out to be another one's.
+    /// A name of this machine may turn out to be another one's. Through a proxy it is the proxy's
+    /// addresses that are looked at: the server's are the proxy's business.
     fn check_plaintext(&self, addresses: &[SocketAddr]) -> Result<(), Failure> {
         if self.settings.url.is_secure() || self.settings.allow_plaintext {
             return Ok(());
         }
         match addresses.iter().find(|address| !address.ip().to_canonical().is_loopback()) {
             None => Ok(()),
-            Some(outside) => Err(Failure::Connect {
-                target: outside.to_string(),
-                fault: ConnectFault::Other(
-                    "ws:// stays on this machine unless server.allow_plaintext = true".into(),
-                ),
-            }),
+            Some(outside) => {
+                Err(Failure::Connect { target: outside.to_string(), fault: ConnectFault::LeavesMachine })
+            }
         }
     }
 }
@@ -238,6 +289,18 @@ impl fmt::Debug for Dialer {
             .field("auth", &self.auth)
             .finish_non_exhaustive()
     }
+}
+
+/// What kept us from the proxy, told as such.
+fn of_proxy(proxy: &Proxy, failure: Failure) -> Failure {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "reaching a host fails in these ways alone")]
+    let fault = match failure {
+        Failure::NameNotFound { .. } => ProxyFault::NameNotFound,
+        Failure::NameLookup { detail, .. } => ProxyFault::NameLookup(detail),
+        Failure::Connect { fault, .. } => ProxyFault::Connect(fault),
+        other => return other,
+    };
+    Failure::Proxy { proxy: proxy.host_and_port(), fault }
 }
 
 async fn within<T>(

@@ -1,4 +1,4 @@
-//! The way to the server: name, TCP, TLS, upgrade, and the pump that moves frames.
+//! The way to the server: name, TCP, proxy, TLS, upgrade, and the pump that moves frames.
 //!
 //! A [`Connection`] is a pair of channels. [`Dialer::dial`] makes one from a real socket;
 //! [`Connection::in_memory`] makes its twin for tests. The room knows nothing of dialects,
@@ -8,16 +8,19 @@
 //! - Each phase of a dial fails with a [`Failure`] of its own, and all of them together end
 //!   within one deadline.
 //! - The credential goes to the configured origin and nowhere else: not before TLS has proved
-//!   the server's name, never to a redirect, never into an error or a log.
+//!   the server's name, never to a proxy or a redirect, never into an error or a log.
 //! - Whatever the server sends, memory stays bounded and the pump ends with
 //!   [`LinkEvent::Down`], once, as its last word.
 //! - Nothing runs while nothing happens: no timer ticks on an idle connection.
 
 mod auth;
+mod certificate;
 pub mod credential;
 mod dial;
 mod foreign;
+mod head;
 pub mod probe;
+mod proxy;
 mod pump;
 mod reach;
 mod retry_after;

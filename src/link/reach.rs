@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Target;
+use super::target::Place;
 use crate::model::{ConnectFault, Failure};
 
 /// How long an address may be silent before the next one is tried beside it (RFC 8305, section 5).
@@ -17,19 +17,19 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Addresses tried in one dial. More than a server has; fewer than a hostile name could list.
 const ADDRESSES: usize = 16;
 
-/// The addresses of the target, in the order in which they are to be tried.
-pub(super) async fn look_up(target: &Target) -> Result<Vec<SocketAddr>, Failure> {
-    if let Some(address) = target.address() {
-        return Ok(vec![SocketAddr::new(address, target.port())]);
+/// The addresses of a place, in the order in which they are to be tried.
+pub(super) async fn look_up(place: &Place) -> Result<Vec<SocketAddr>, Failure> {
+    if let Some(address) = place.address() {
+        return Ok(vec![SocketAddr::new(address, place.port)]);
     }
-    let host = target.host().to_owned();
-    match lookup_host((target.host(), target.port())).await {
+    let host = place.host.clone();
+    match lookup_host((place.host.as_str(), place.port)).await {
         Ok(found) => {
             let addresses = interleaved(found);
             if addresses.is_empty() { Err(Failure::NameNotFound { host }) } else { Ok(addresses) }
         }
         Err(error) if names_nobody(&error) => Err(Failure::NameNotFound { host }),
-        Err(_) if !network_is_usable() => Err(no_network(target)),
+        Err(_) if !network_is_usable() => Err(no_network(place)),
         Err(error) => Err(Failure::NameLookup { host, detail: resolver_words(&error) }),
     }
 }
@@ -83,7 +83,7 @@ fn resolver_words(error: &io::Error) -> String {
 }
 
 /// The first connection any of the addresses grants. Dropped, it gives all attempts up.
-pub(super) async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+pub(super) async fn connect(place: &Place, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     let mut waiting = addresses.iter().copied();
     let mut racing = JoinSet::new();
     let mut worst: Option<(SocketAddr, io::Error)> = None;
@@ -117,8 +117,8 @@ pub(super) async fn connect(target: &Target, addresses: &[SocketAddr]) -> Result
         }
     }
     Err(match worst {
-        Some((address, error)) => failed(target, address, &error),
-        None => Failure::Connect { target: target.host_and_port(), fault: ConnectFault::Timeout },
+        Some((address, error)) => failed(place, address, &error),
+        None => Failure::Connect { target: place.to_string(), fault: ConnectFault::Timeout },
     })
 }
 
@@ -135,13 +135,13 @@ fn weight(error: &io::Error) -> u8 {
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "the system's list of kinds is open")]
-fn failed(target: &Target, address: SocketAddr, error: &io::Error) -> Failure {
+fn failed(place: &Place, address: SocketAddr, error: &io::Error) -> Failure {
     let fault = match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectFault::Refused,
         io::ErrorKind::TimedOut => ConnectFault::Timeout,
         io::ErrorKind::HostUnreachable => ConnectFault::Unreachable,
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown if !network_is_usable() => {
-            return no_network(target);
+            return no_network(place);
         }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => ConnectFault::Unreachable,
         _ => ConnectFault::Other(error.to_string()),
@@ -149,8 +149,8 @@ fn failed(target: &Target, address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Connect { target: address.to_string(), fault }
 }
 
-fn no_network(target: &Target) -> Failure {
-    Failure::Connect { target: target.host_and_port(), fault: ConnectFault::NoNetwork }
+fn no_network(place: &Place) -> Failure {
+    Failure::Connect { target: place.to_string(), fault: ConnectFault::NoNetwork }
 }
 
 /// Whether there is a way out of this machine at all. Asks the routing table only: connecting a
@@ -209,8 +209,8 @@ mod tests {
             let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
             gone.local_addr().unwrap()
         };
-        let target = Target::parse("ws://localhost/").unwrap();
-        let stream = connect(&target, &[closed, good]).await.unwrap();
+        let place = Place { host: "localhost".into(), port: 80 };
+        let stream = connect(&place, &[closed, good]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), good);
         assert!(stream.nodelay().unwrap());
     }
@@ -223,8 +223,8 @@ mod tests {
         };
         // The multicast address cannot be connected to at all.
         let odd: SocketAddr = "[ff02::1]:1".parse().unwrap();
-        let target = Target::parse("ws://localhost/").unwrap();
-        let failure = connect(&target, &[closed, odd]).await.unwrap_err();
+        let place = Place { host: "localhost".into(), port: 80 };
+        let failure = connect(&place, &[closed, odd]).await.unwrap_err();
         let wanted = Failure::Connect { target: closed.to_string(), fault: ConnectFault::Refused };
         assert_eq!(failure, wanted);
     }

@@ -3,6 +3,45 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::model::Proxy;
+
+/// A host and a port: what is looked up and connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// A name, or an address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Place {
+    pub(super) fn of(proxy: &Proxy) -> Self {
+        Self { host: proxy.host.clone(), port: proxy.port }
+    }
+
+    /// The host as an address, where it is one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// Whether the host is this machine by its very spelling.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.ends_with(".localhost")
+            || self.address().is_some_and(|address| address.to_canonical().is_loopback())
+    }
+}
+
+/// `host:port`, for messages.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.parse::<Ipv6Addr>().is_ok() {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// A WebSocket URL (RFC 6455, section 3), ready to dial.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
@@ -112,9 +151,11 @@ impl Target {
     /// again when dialling).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.ends_with(".localhost")
-            || self.address().is_some_and(|address| address.to_canonical().is_loopback())
+        self.place().is_loopback()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place { host: self.host.clone(), port: self.port }
     }
 
     /// The URL without its query: names the server, and is fit to be shown.
@@ -132,7 +173,7 @@ impl Target {
 
     /// `host:port`, for messages.
     pub(super) fn host_and_port(&self) -> String {
-        format!("{}:{}", self.bracketed_host(), self.port)
+        self.place().to_string()
     }
 
     pub(super) fn path(&self) -> &str {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{LinkState, ReasonKind};
+use super::{LinkState, ProxyFault, ReasonKind, Timestamp};
 
 /// What went wrong with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,17 @@ pub enum TlsFault {
     Expired,
     /// Its time has not come, or our clock is wrong.
     NotYetValid,
+    /// It vouches for itself, and we do not know it.
+    SelfSigned,
+    /// The server speaks no version of TLS that is safe.
+    Version,
+    /// The server wants a certificate of ours, or does not take the one we have; its words.
+    ClientCertificate(String),
+    /// The handshake was not finished in time.
+    Timeout {
+        /// After how long.
+        after: Duration,
+    },
     /// Another fault, in the library's words.
     Other(String),
 }
@@ -34,6 +45,8 @@ pub enum ConnectFault {
     NoNetwork,
     /// No answer in time.
     Timeout,
+    /// It is not this machine, and everything would be sent in the clear.
+    LeavesMachine,
     /// Another fault, in the system's words.
     Other(String),
 }
@@ -52,6 +65,15 @@ pub struct CredentialFault {
 pub enum Failure {
     /// No credential could be had.
     NoCredential(CredentialFault),
+    /// The credential says of itself that its time is over, and was not shown to the server.
+    CredentialExpired {
+        /// Where it comes from.
+        source: String,
+        /// When it expired.
+        at: Timestamp,
+        /// What our clock says.
+        now: Timestamp,
+    },
     /// The name does not exist (NXDOMAIN).
     NameNotFound {
         /// The host name.
@@ -73,10 +95,10 @@ pub enum Failure {
     },
     /// The proxy failed.
     Proxy {
-        /// The proxy, without user info.
+        /// Its `host:port`.
         proxy: String,
         /// What happened.
-        detail: String,
+        fault: ProxyFault,
     },
     /// TLS failed.
     Tls {
@@ -216,15 +238,20 @@ impl Failure {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::NoCredential(_) => Verdict::Unauthorized,
+            Self::NoCredential(_) | Self::CredentialExpired { .. } => Verdict::Unauthorized,
             Self::NameNotFound { .. } => Verdict::Unavailable { after: None },
             Self::Connect { fault: ConnectFault::NoNetwork, .. } => Verdict::Offline,
+            Self::Connect { fault: ConnectFault::LeavesMachine, .. } => Verdict::Misconfigured,
+            Self::Proxy { fault, .. } => fault.verdict(),
             Self::Tls { fault, .. } => match fault {
                 TlsFault::WrongName(_)
                 | TlsFault::UnknownIssuer
                 | TlsFault::Expired
-                | TlsFault::NotYetValid => Verdict::Misconfigured,
-                TlsFault::Other(_) => RETRY,
+                | TlsFault::NotYetValid
+                | TlsFault::SelfSigned
+                | TlsFault::Version
+                | TlsFault::ClientCertificate(_) => Verdict::Misconfigured,
+                TlsFault::Timeout { .. } | TlsFault::Other(_) => RETRY,
             },
             Self::Refused { ruled: Some(verdict), retry_after, .. } => match *verdict {
                 Verdict::Retry { after } => Verdict::Retry { after: after.or(*retry_after) },
@@ -248,7 +275,6 @@ impl Failure {
             Self::Redial(_) => Verdict::Reconnect,
             Self::NameLookup { .. }
             | Self::Connect { .. }
-            | Self::Proxy { .. }
             | Self::Handshake { .. }
             | Self::HandshakeTimeout { .. }
             | Self::Closed { .. }
@@ -268,6 +294,7 @@ impl Failure {
     pub fn reason_kind(&self) -> ReasonKind {
         match self {
             Self::NoCredential(_) => ReasonKind::NoCredential,
+            Self::CredentialExpired { .. } => ReasonKind::CredentialExpired,
             Self::NameNotFound { .. } => ReasonKind::NameNotFound,
             Self::NameLookup { .. } => ReasonKind::NameLookupFailed,
             Self::Connect { fault, .. } => match fault {
@@ -275,14 +302,19 @@ impl Failure {
                 ConnectFault::Unreachable => ReasonKind::NetworkUnreachable,
                 ConnectFault::NoNetwork => ReasonKind::NoNetwork,
                 ConnectFault::Timeout => ReasonKind::ConnectTimeout,
+                ConnectFault::LeavesMachine => ReasonKind::PlaintextRefused,
                 ConnectFault::Other(_) => ReasonKind::ConnectFailed,
             },
-            Self::Proxy { .. } => ReasonKind::ProxyFailed,
+            Self::Proxy { fault, .. } => fault.reason_kind(),
             Self::Tls { fault, .. } => match fault {
                 TlsFault::WrongName(_) => ReasonKind::TlsWrongName,
                 TlsFault::UnknownIssuer => ReasonKind::TlsUnknownIssuer,
                 TlsFault::Expired => ReasonKind::TlsExpired,
                 TlsFault::NotYetValid => ReasonKind::TlsNotYetValid,
+                TlsFault::SelfSigned => ReasonKind::TlsSelfSigned,
+                TlsFault::Version => ReasonKind::TlsVersion,
+                TlsFault::ClientCertificate(_) => ReasonKind::TlsClientCertificate,
+                TlsFault::Timeout { .. } => ReasonKind::TlsTimeout,
                 TlsFault::Other(_) => ReasonKind::TlsFailed,
             },
             Self::Refused { status, .. } => match status {
@@ -318,6 +350,12 @@ impl Failure {
         }
     }
 
+    /// Whether another credential is all it takes: then a changed one is worth a try at once.
+    #[must_use]
+    pub fn is_about_the_credential(&self) -> bool {
+        self.verdict() == Verdict::Unauthorized && !matches!(self, Self::Proxy { .. })
+    }
+
     /// Whether the failure ended a connection that had been up (rather than a try to make one).
     #[must_use]
     pub const fn ended_a_link(&self) -> bool {
@@ -342,6 +380,9 @@ impl Failure {
     pub fn hint(&self) -> String {
         match self {
             Self::NoCredential(fault) => fault.hint.clone(),
+            Self::CredentialExpired { .. } => {
+                "renew it: a changed file is picked up at once, `holdline ctl link reconnect` asks the source again. If it should still be good, check this machine's clock".into()
+            }
             Self::NameNotFound { host } => {
                 format!("check server.url: no such host as {host}")
             }
@@ -356,9 +397,12 @@ impl Failure {
                     "check the network, the firewall and the address in server.url".into()
                 }
                 ConnectFault::NoNetwork => "it dials at once when a network is there".into(),
+                ConnectFault::LeavesMachine => {
+                    "use wss://, or set server.allow_plaintext = true; check where the name leads (hosts file)".into()
+                }
                 ConnectFault::Other(_) => String::new(),
             },
-            Self::Proxy { .. } => "check server.proxy and the proxy itself".into(),
+            Self::Proxy { fault, .. } => fault.hint().into(),
             Self::Tls { fault, .. } => match fault {
                 TlsFault::WrongName(_) => {
                     "check server.url, or set tls.ca_file if a company proxy re-signs traffic".into()
@@ -372,13 +416,28 @@ impl Failure {
                 TlsFault::NotYetValid => {
                     "check this machine's clock; else the server's certificate was issued for later".into()
                 }
-                TlsFault::Other(_) => "check that the port in server.url speaks TLS".into(),
+                TlsFault::SelfSigned => {
+                    "set server.tls.ca_file to that very certificate, if it is the server's own".into()
+                }
+                TlsFault::Version => {
+                    "the server must offer TLS 1.2 or 1.3; older versions are not safe and not spoken".into()
+                }
+                TlsFault::ClientCertificate(_) => {
+                    "set server.tls.client_cert and client_key to a certificate this server takes, and see that it has not expired".into()
+                }
+                TlsFault::Timeout { .. } | TlsFault::Other(_) => {
+                    "check that the port in server.url speaks TLS".into()
+                }
             },
-            Self::Refused { status, .. } => match status {
+            Self::Refused { status, detail, .. } => match status {
                 401 | 403 => {
                     "put a valid credential into the source named in [auth]; it is picked up at once".into()
                 }
                 300..=399 => "redirects are never followed: put the final address into server.url".into(),
+                // So say nginx and its kin, behind a handshake that went well.
+                400 if detail.contains("certificate") => {
+                    "set server.tls.client_cert and client_key to a certificate this server takes, and see that it has not expired".into()
+                }
                 400 => "check server.url, server.headers, server.subprotocols and the dialect".into(),
                 404 => "check the path in server.url".into(),
                 426 => "the server wants another protocol version or sub-protocol: check server.subprotocols"
@@ -426,6 +485,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredential(fault) => f.write_str(&fault.text),
+            Self::CredentialExpired { source, at, now } => {
+                write!(f, "the credential of {source} expired at {} (now it is {})", at.brief(), now.brief())
+            }
             Self::NameNotFound { host } => write!(f, "the name {host} does not exist"),
             Self::NameLookup { host, detail } => {
                 write!(f, "the name {host} could not be looked up: {detail}")
@@ -435,9 +497,12 @@ impl fmt::Display for Failure {
                 ConnectFault::Unreachable => write!(f, "there is no route to {target}"),
                 ConnectFault::NoNetwork => f.write_str("there is no usable network"),
                 ConnectFault::Timeout => write!(f, "{target} did not answer in time"),
+                ConnectFault::LeavesMachine => {
+                    write!(f, "{target} is not on this machine, where ws:// has to stay")
+                }
                 ConnectFault::Other(detail) => write!(f, "the connection to {target} failed: {detail}"),
             },
-            Self::Proxy { proxy, detail } => write!(f, "the proxy {proxy} failed: {detail}"),
+            Self::Proxy { proxy, fault } => fault.tell(proxy, f),
             Self::Tls { host, fault } => match fault {
                 TlsFault::WrongName(names) if names.is_empty() => {
                     write!(f, "the certificate is not for {host}")
@@ -449,6 +514,23 @@ impl fmt::Display for Failure {
                 TlsFault::Expired => write!(f, "the certificate of {host} has expired"),
                 TlsFault::NotYetValid => {
                     write!(f, "the certificate of {host} is not valid yet by this machine's clock")
+                }
+                TlsFault::SelfSigned => {
+                    write!(
+                        f,
+                        "the certificate of {host} is signed by itself, and this machine does not know it"
+                    )
+                }
+                TlsFault::Version => write!(f, "{host} speaks no TLS 1.2 or newer"),
+                TlsFault::ClientCertificate(detail) => {
+                    write!(f, "{host} does not take our client certificate, or wants one: {detail}")
+                }
+                TlsFault::Timeout { after } => {
+                    write!(
+                        f,
+                        "TLS with {host} failed: the handshake was not finished within {} s",
+                        after.as_secs()
+                    )
                 }
                 TlsFault::Other(detail) => write!(f, "TLS with {host} failed: {detail}"),
             },

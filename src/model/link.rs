@@ -91,6 +91,8 @@ pub enum ReasonKind {
     SigningIn,
     /// There is no credential, or it cannot be read.
     NoCredential,
+    /// The credential has expired by its own word, and was not shown to the server.
+    CredentialExpired,
     /// The host name does not exist.
     NameNotFound,
     /// The name could not be looked up just now.
@@ -103,8 +105,20 @@ pub enum ReasonKind {
     ConnectTimeout,
     /// Connecting failed otherwise.
     ConnectFailed,
-    /// The proxy refused or failed.
+    /// The name leads to another machine, and `ws://` would send everything in the clear.
+    PlaintextRefused,
+    /// The proxy's answer made no sense, or it hung up.
     ProxyFailed,
+    /// The proxy itself cannot be reached.
+    ProxyUnreachable,
+    /// The proxy did not open the way to the server in time.
+    ProxyTimeout,
+    /// The proxy wants a user name and password, or refused ours.
+    ProxyAuthRefused,
+    /// The proxy does not let us through to this server.
+    ProxyDenied,
+    /// The proxy could not reach the server.
+    ProxyTargetUnreachable,
     /// The certificate is for another name.
     TlsWrongName,
     /// The certificate's issuer is not trusted.
@@ -113,6 +127,14 @@ pub enum ReasonKind {
     TlsExpired,
     /// The certificate is not valid yet.
     TlsNotYetValid,
+    /// The certificate vouches for itself and is not known here.
+    TlsSelfSigned,
+    /// The server speaks no TLS that is safe.
+    TlsVersion,
+    /// The server wants a client certificate, or another one.
+    TlsClientCertificate,
+    /// The TLS handshake was not finished in time.
+    TlsTimeout,
     /// TLS failed otherwise.
     TlsFailed,
     /// The server answered the upgrade with a redirect, which is never followed.
@@ -175,17 +197,28 @@ impl ReasonKind {
             Self::Starting => "starting",
             Self::SigningIn => "signing_in",
             Self::NoCredential => "no_credential",
+            Self::CredentialExpired => "credential_expired",
             Self::NameNotFound => "name_not_found",
             Self::NameLookupFailed => "name_lookup_failed",
             Self::ConnectionRefused => "connection_refused",
             Self::NetworkUnreachable => "network_unreachable",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::PlaintextRefused => "plaintext_refused",
             Self::ProxyFailed => "proxy_failed",
+            Self::ProxyUnreachable => "proxy_unreachable",
+            Self::ProxyTimeout => "proxy_timeout",
+            Self::ProxyAuthRefused => "proxy_auth_refused",
+            Self::ProxyDenied => "proxy_denied",
+            Self::ProxyTargetUnreachable => "proxy_target_unreachable",
             Self::TlsWrongName => "tls_wrong_name",
             Self::TlsUnknownIssuer => "tls_unknown_issuer",
             Self::TlsExpired => "tls_expired",
             Self::TlsNotYetValid => "tls_not_yet_valid",
+            Self::TlsSelfSigned => "tls_self_signed",
+            Self::TlsVersion => "tls_version",
+            Self::TlsClientCertificate => "tls_client_certificate",
+            Self::TlsTimeout => "tls_timeout",
             Self::TlsFailed => "tls_failed",
             Self::RedirectRefused => "redirect_refused",
             Self::HandshakeRejected => "handshake_rejected",

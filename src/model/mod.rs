@@ -11,6 +11,7 @@ mod link;
 mod message;
 mod payload;
 mod peer;
+mod proxy;
 mod refusal;
 mod rules;
 mod secret;
@@ -28,6 +29,7 @@ pub use message::{
 };
 pub use payload::{Frame, Payload};
 pub use peer::Peer;
+pub use proxy::{Proxy, ProxyFault, ProxyKind, ProxySignIn};
 pub use refusal::{ErrorKind, Refusal};
 pub use rules::{TypeGlob, TypeRule, TypeRules};
 pub use secret::Secret;

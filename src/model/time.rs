@@ -90,6 +90,12 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond()))
     }
 
+    /// To the second, in UTC: for sentences.
+    #[must_use]
+    pub fn brief(self) -> String {
+        format!("{:.0}", self.to_jiff())
+    }
+
     /// As a `jiff` timestamp, clamped to what that can hold.
     #[must_use]
     pub fn to_jiff(self) -> jiff::Timestamp {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdline::config::{
     AuthMethod, DialectChoice, HeartbeatMode, LogFormat, NotifyOn, SignIn, TokenSource, Urgency, Weekday,
+    load, show,
 };
 use holdline::model::{Confirm, Delivery, Durability, Resend};
 
@@ -282,4 +283,69 @@ fn a_reload_knows_what_changed_and_what_it_takes() {
             "types.x.ttl"
         ]
     );
+}
+
+#[test]
+fn a_proxy_that_is_written_stands_over_the_environment_and_none_over_both() {
+    let variables = [("https_proxy", "http://env:1"), ("NO_PROXY", "api.example.com")];
+    let proxy = |rest: &str, variables: &[(&str, &str)]| {
+        let home = Home::with(&with_server(rest));
+        let config = load(&home.sources_with(variables)).expect("in order");
+        (config.server.proxy.as_ref().map(ToString::to_string), show(&config, true))
+    };
+    let (written, shown) = proxy("server.proxy = \"socks5://kim:CANARY@Proxy\"", &variables);
+    assert_eq!(written.as_deref(), Some("socks5://***@proxy:1080"));
+    assert!(shown.contains("proxy = \"socks5://***@proxy:1080\"") && !shown.contains("kim"), "{shown}");
+
+    let (environment, shown) = proxy("", &[("https_proxy", "kim:CANARY@env:3128")]);
+    assert_eq!(environment.as_deref(), Some("http://***@env:3128"));
+    let line = shown.lines().find(|line| line.starts_with("proxy = ")).expect("it is shown");
+    assert!(line.ends_with("# https_proxy") && !shown.contains("CANARY"), "{shown}");
+
+    assert_eq!(proxy("", &variables).0, None, "excepted");
+    assert_eq!(proxy("server.proxy = \"direct\"", &variables[..1]).0, None);
+    assert_eq!(proxy("", &[("http_proxy", "http://env:1")]).0, None, "that one is for ws://");
+}
+
+#[test]
+fn a_variable_that_names_no_proxy_is_not_passed_over_in_silence() {
+    let home = Home::with(&with_server(""));
+    let problems =
+        load(&home.sources_with(&[("HTTPS_PROXY", "https://kim:CANARY@h")])).expect_err("a bad variable");
+    let told = home.rendered(&problems);
+    assert!(told.contains("HTTPS_PROXY: TLS to the proxy itself is not spoken"), "{told}");
+    assert!(!told.contains("CANARY"), "{told}");
+}
+
+#[test]
+fn plain_text_through_a_proxy_elsewhere_needs_leave() {
+    for (proxy, fine) in [("socks5://localhost", true), ("http://[::1]:8080", true), ("http://proxy", false)]
+    {
+        for leave in ["", "allow_plaintext = true\n"] {
+            let text = format!("[server]\nurl = \"ws://localhost/\"\nproxy = \"{proxy}\"\n{leave}");
+            let home = Home::with(&text);
+            match home.load() {
+                Ok(config) => assert!(config.server.proxy.is_some() && (fine || !leave.is_empty()), "{text}"),
+                Err(problems) => {
+                    assert!(!fine && leave.is_empty(), "{text}");
+                    let told = home.rendered(&problems);
+                    assert!(
+                        told.contains("through the proxy proxy:80 sends everything in the clear"),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_credential_of_systemd_is_one_more_source() {
+    let config = loaded(&with_server("auth.token_credential = \"api-token\"\nauth.method = \"header\""));
+    assert_eq!(config.auth.source, Some(TokenSource::Credential("api-token".to_owned())));
+    for name in ["a/b", "..", "", "a b", "a:b"] {
+        let rest = format!("auth.token_credential = \"{name}\"\nauth.method = \"header\"");
+        let told = Home::with(&with_server(&rest)).refusal();
+        assert!(told.contains("this is no name of a systemd credential"), "{told}");
+    }
 }

@@ -94,7 +94,7 @@ async fn the_phase_that_fails_is_named_and_those_before_it_are_told() {
     let server = ScriptedServer::builder().tls(identity.acceptor()).start().await;
     let probe = to_the_end(&dialer(&server.url(), TlsSettings::default())).await;
     assert_eq!(phases(&probe), [Phase::Name, Phase::Connection]);
-    let Some((Phase::Tls, Failure::Tls { fault: TlsFault::UnknownIssuer, .. }, _)) = probe.failed else {
+    let Some((Phase::Tls, Failure::Tls { fault: TlsFault::SelfSigned, .. }, _)) = probe.failed else {
         panic!("{probe:?}")
     };
 

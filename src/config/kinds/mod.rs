@@ -55,6 +55,8 @@ pub(super) enum Visible {
     Nothing,
     /// Not what stands before `@` and after `?`.
     Url,
+    /// Not what stands before `@`; without an `@`, and where the URL is none at all, nothing.
+    UserInfo,
     /// Only the first item.
     First,
 }

@@ -7,6 +7,7 @@ use toml::de::DeValue;
 
 use super::{Complaint, Kind, Text, Visible, quote, text, wrong};
 use crate::config::ServerUrl;
+use crate::config::proxy::{self, ProxyChoice};
 use crate::model::Secret;
 
 /// The server's URL.
@@ -36,11 +37,14 @@ impl Kind for Url {
     }
 }
 
-/// A proxy's URL: `http://` or `socks5://`.
-pub(in crate::config) struct ProxyUrl;
+/// A proxy's URL, or none at all.
+pub(in crate::config) struct ProxyUrl {
+    /// `host:port` alone will do: so it often stands in variables.
+    pub(in crate::config) bare: bool,
+}
 
 impl Kind for ProxyUrl {
-    type Value = String;
+    type Value = ProxyChoice;
 
     fn name(&self) -> Cow<'static, str> {
         "a proxy URL".into()
@@ -50,26 +54,25 @@ impl Kind for ProxyUrl {
         "write it like \"http://proxy:3128\" or \"socks5://proxy:1080\"".into()
     }
 
-    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<String, Complaint> {
+    fn read(&self, value: &Spanned<DeValue<'_>>) -> Result<ProxyChoice, Complaint> {
         let text = text(value)?;
-        let known = ["http://", "https://", "socks5://", "socks5h://"];
-        if known.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) {
-            Ok(text.to_owned())
+        let read = if self.bare && !text.contains("://") {
+            proxy::parse(&format!("http://{text}"))
         } else {
-            Err(Complaint::value("this is no proxy URL", self.example()))
-        }
+            proxy::parse(text)
+        };
+        read.map_err(|(message, hint)| Complaint::value(message, hint))
     }
 
-    fn show(&self, value: &String) -> String {
-        let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
-        match rest.rsplit_once('@') {
-            Some((_, place)) => quote(&format!("{scheme}://***@{place}")),
-            None => quote(value),
+    fn show(&self, value: &ProxyChoice) -> String {
+        match value {
+            ProxyChoice::Direct => quote(proxy::DIRECT),
+            ProxyChoice::Via(proxy) => quote(&proxy.to_string()),
         }
     }
 
     fn visible(&self) -> Visible {
-        Visible::Url
+        Visible::UserInfo
     }
 }
 

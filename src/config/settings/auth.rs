@@ -68,6 +68,8 @@ pub enum TokenSource {
     Variable(String),
     /// What a program prints.
     Command(Vec<String>),
+    /// A credential that systemd hands over, by name.
+    Credential(String),
 }
 
 /// How long a sign-in by message waits for the server's answer.
@@ -112,6 +114,24 @@ const VARIABLE: Text = Text {
             Err((
                 "this is no name of a variable",
                 "write the name only, like \"HOLDLINE_TOKEN\", never the token itself",
+            ))
+        }
+    },
+};
+
+const CREDENTIAL: Text = Text {
+    // People write the token itself here.
+    visible: Visible::Nothing,
+    name: "the name of a systemd credential",
+    check: |name| {
+        // As systemd takes it: the name of a file.
+        let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':');
+        if !name.is_empty() && name.len() <= 255 && name.chars().all(good) && name != "." && name != ".." {
+            Ok(())
+        } else {
+            Err((
+                "this is no name of a systemd credential",
+                "write what stands before the colon in `LoadCredential=NAME:PATH`, never the token itself",
             ))
         }
     },
@@ -224,7 +244,11 @@ fn source(auth: &mut Section<'_, '_>) -> Option<TokenSource> {
         &Command,
         "Program and arguments; what it prints is the token. Run for each fresh token, without a shell.",
     );
-    auth.later("token_credential", &Text::ANY, "Name of a systemd credential.");
+    let credential = auth.optional(
+        "token_credential",
+        &CREDENTIAL,
+        "Name of a systemd credential, as in `LoadCredential=NAME:PATH` of the unit.",
+    );
     auth.later("token_keyring", &Text::ANY, "Entry of the system's keyring, `service/user`.");
     let mut set = SOURCES.iter().filter(|name| auth.has(name));
     let first = set.next();
@@ -241,6 +265,7 @@ fn source(auth: &mut Section<'_, '_>) -> Option<TokenSource> {
     file.map(TokenSource::File)
         .or_else(|| variable.map(TokenSource::Variable))
         .or_else(|| command.map(TokenSource::Command))
+        .or_else(|| credential.map(TokenSource::Credential))
 }
 
 fn check_source(auth: &mut Section<'_, '_>, method: Option<Word>, has_source: bool) {
@@ -255,7 +280,7 @@ fn check_source(auth: &mut Section<'_, '_>, method: Option<Word>, has_source: bo
     }
     if method != Word::None && !written {
         let message = format!("method `{}` needs a token", word(method));
-        let hint = "add `token_file`, `token_env` or `token_command`";
+        let hint = "add `token_file`, `token_env`, `token_command` or `token_credential`";
         auth.problem("method", Problem::new("conflict", message, hint));
     }
 }

@@ -8,9 +8,10 @@ use crate::config::kinds::{
     Data, FilePath, Flag, Headers, List, ProxyUrl, Size, Span, Text, Url, Visible, is_http_token,
 };
 use crate::config::modes::{OpenFault, open_regular, plain};
+use crate::config::proxy::{ProxyChoice, from_environment, is_local};
 use crate::config::section::Section;
 use crate::config::{Problem, ServerUrl, check_secret_file};
-use crate::model::Secret;
+use crate::model::{Proxy, Secret};
 
 /// `[server]`.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Server {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Largest message either way, in bytes.
     pub max_message: u64,
+    /// The proxy to go through: the one that is written, else the one of the environment.
+    pub proxy: Option<Proxy>,
     /// `tls`.
     pub tls: Tls,
 }
@@ -124,10 +127,10 @@ pub(super) fn read(mut server: Section<'_, '_>) -> Option<Server> {
         4 << 20,
         "Largest message in either direction. A larger one from the server ends the connection, a larger one from an app is refused.",
     );
-    server.later("proxy", &ProxyUrl, "Go through this proxy: `http://host:port` or `socks5://host:port`.");
+    let proxy = proxy(&mut server, url.as_ref());
     let tls = tls(server.section("tls"));
     if let Some(url) = &url {
-        check_url(&mut server, url, allow_plaintext);
+        check_url(&mut server, url, allow_plaintext, proxy.as_ref());
     }
     server.end();
     Some(Server {
@@ -139,11 +142,40 @@ pub(super) fn read(mut server: Section<'_, '_>) -> Option<Server> {
         connect_timeout,
         vars,
         max_message,
+        proxy,
         tls,
     })
 }
 
-fn check_url(server: &mut Section<'_, '_>, url: &ServerUrl, allow_plaintext: bool) {
+/// The proxy that is written, whatever the server; else the one the environment has for it.
+fn proxy(server: &mut Section<'_, '_>, url: Option<&ServerUrl>) -> Option<Proxy> {
+    let written = server.optional_or(
+        "proxy",
+        &ProxyUrl { bare: false },
+        "what the variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say",
+        "Go through this proxy: `http://host:port` (CONNECT) or `socks5://host:port`, with `user:password@` where it wants a sign-in; `\"direct\"`: through none.",
+    );
+    let choice = match url.filter(|_| !server.has("proxy")) {
+        Some(url) => from_environment(server.env(), url)
+            .and_then(|variable| server.variable("proxy", &ProxyUrl { bare: true }, variable)),
+        None => written,
+    };
+    match choice? {
+        ProxyChoice::Direct => None,
+        ProxyChoice::Via(proxy) => Some(proxy),
+    }
+}
+
+fn check_url(server: &mut Section<'_, '_>, url: &ServerUrl, allow_plaintext: bool, proxy: Option<&Proxy>) {
+    let far = proxy.filter(|proxy| !url.secure() && url.is_loopback() && !is_local(proxy));
+    if let Some(proxy) = far.filter(|_| !allow_plaintext) {
+        let message = format!(
+            "`ws://` through the proxy {} sends everything in the clear over the network",
+            proxy.host_and_port()
+        );
+        let hint = "use `wss://`, or set allow_plaintext = true";
+        server.problem("proxy", Problem::new("bad_value", message, hint));
+    }
     if !url.secure() && !url.is_loopback() {
         let problem = if allow_plaintext {
             let message = format!("everything sent to {} is readable on the way", url.host());
