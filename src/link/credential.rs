@@ -3,6 +3,7 @@
 //! A fault names the source and what to do; it never quotes what the source holds.
 
 mod command;
+mod expiry;
 mod file;
 mod watch;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch::Receiver;
 
+pub use self::expiry::expires_at;
 use self::watch::Watch;
 use crate::model::{CredentialFault, Secret};
 
@@ -55,8 +57,11 @@ impl Credentials {
         };
         let watch = match &source {
             Source::File(path) => Watch::on(path),
-            Source::None | Source::Env(_) | Source::Command(_) => Watch::nothing(),
-            Source::SystemdCredential(_) | Source::Keyring(_) => Watch::nothing(),
+            Source::None | Source::Env(_) | Source::Command(_) | Source::Keyring(_) => Watch::nothing(),
+            // A service manager may hand over another one while we run.
+            Source::SystemdCredential(name) => {
+                systemd_path(name).map_or_else(|_| Watch::nothing(), |path| Watch::on(&path))
+            }
         };
         Self { source, captured, watch }
     }
@@ -71,7 +76,7 @@ impl Credentials {
             Source::None => return Ok(None),
             Source::File(path) => {
                 let path = path.clone();
-                in_background(move || file::read(&path, file::Trust::OwnerOnly)).await?
+                in_background(move || file::read(&path, file::Holder::Owner)).await?
             }
             Source::Env(name) => self.captured.clone().ok_or_else(|| CredentialFault {
                 text: format!("the variable {name} was not set when the daemon started"),
@@ -79,8 +84,8 @@ impl Credentials {
             })?,
             Source::Command(argv) => command::run(argv).await?,
             Source::SystemdCredential(name) => {
-                let path = systemd_path(name)?;
-                in_background(move || file::read(&path, file::Trust::ServiceManager)).await?
+                let (name, path) = (name.clone(), systemd_path(name)?);
+                in_background(move || file::read(&path, file::Holder::ServiceManager(&name))).await?
             }
             Source::Keyring(entry) => {
                 return Err(CredentialFault {
@@ -97,6 +102,18 @@ impl Credentials {
             });
         }
         Ok(Some(Secret::new(trimmed)))
+    }
+
+    /// What it comes from, for people.
+    #[must_use]
+    pub fn source(&self) -> String {
+        self.source.to_string()
+    }
+
+    /// Whether the source makes a new credential by itself each time it is asked.
+    #[must_use]
+    pub const fn renews(&self) -> bool {
+        matches!(self.source, Source::Command(_))
     }
 
     /// Rises when the source has changed. Only a file tells.

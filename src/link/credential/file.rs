@@ -7,27 +7,51 @@ use std::path::Path;
 use super::CREDENTIAL_MAX;
 use crate::model::{CredentialFault, Secret};
 
-/// Who vouches for the file.
+/// What a file with a credential is, and who vouches for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// Its mode and owner must show that only we can read it.
-    OwnerOnly,
-    /// The service manager made it.
-    ServiceManager,
+pub(super) enum Holder<'n> {
+    /// A token file: mode and owner must show that only we can read it.
+    Owner,
+    /// The service manager made it, under this name.
+    ServiceManager(&'n str),
 }
 
-pub(super) fn read(path: &Path, trust: Trust) -> Result<Secret, CredentialFault> {
+impl Holder<'_> {
+    fn name(self, path: &Path) -> String {
+        match self {
+            Self::Owner => format!("the token file {}", path.display()),
+            Self::ServiceManager(name) => format!("the systemd credential {name}"),
+        }
+    }
+
+    fn hint(self) -> String {
+        match self {
+            Self::Owner => "write the credential into it, with mode 0600; it is picked up at once".into(),
+            Self::ServiceManager(name) => {
+                format!("add LoadCredential={name}:PATH to the unit, reload systemd and restart the service")
+            }
+        }
+    }
+}
+
+pub(super) fn read(path: &Path, holder: Holder<'_>) -> Result<Secret, CredentialFault> {
+    let name = holder.name(path);
     let fault = |error: io::Error| CredentialFault {
         text: if error.kind() == io::ErrorKind::NotFound {
-            format!("the token file {} does not exist", path.display())
+            format!("{name} does not exist")
         } else {
-            format!("the token file {} cannot be read: {error}", path.display())
+            format!("{name} cannot be read: {error}")
         },
-        hint: "write the credential into it, with mode 0600; it is picked up at once".into(),
+        hint: holder.hint(),
     };
     let file = open(path).map_err(fault)?;
-    check_type(path, &file)?;
-    if trust == Trust::OwnerOnly {
+    if file.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(CredentialFault {
+            text: format!("{name} is no regular file"),
+            hint: "a credential is a plain file".into(),
+        });
+    }
+    if holder == Holder::Owner {
         check_modes(path, &file)?;
     }
     let mut text = String::new();
@@ -39,8 +63,8 @@ pub(super) fn read(path: &Path, trust: Trust) -> Result<Secret, CredentialFault>
     let secret = Secret::new(text);
     if secret.expose().len() > CREDENTIAL_MAX {
         return Err(CredentialFault {
-            text: format!("the token file {} is over {CREDENTIAL_MAX} bytes", path.display()),
-            hint: "auth.token_file takes a file with the credential and nothing else".into(),
+            text: format!("{name} is over {CREDENTIAL_MAX} bytes"),
+            hint: "it takes a file with the credential and nothing else".into(),
         });
     }
     Ok(secret)
@@ -62,15 +86,6 @@ fn open(path: &Path) -> io::Result<File> {
 
 fn unsafe_file(path: &Path, what: &str, hint: String) -> Result<(), CredentialFault> {
     Err(CredentialFault { text: format!("the token file {} {what}", path.display()), hint })
-}
-
-fn check_type(path: &Path, file: &File) -> Result<(), CredentialFault> {
-    match file.metadata() {
-        Ok(found) if !found.is_file() => {
-            unsafe_file(path, "is no regular file", "auth.token_file takes a plain file".into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Nobody but us may read the file, nor put another in its place. Root, who can do everything
