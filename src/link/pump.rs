@@ -391,6 +391,8 @@ impl Pump {
     /// dropped, for closing a socket with unread bytes in it would tear the frame away.
     async fn farewell(&mut self, code: u16) {
         let leaving = async {
+            // A pong that is still in place would go out behind the close.
+            self.socket.flush().await.ok()?;
             self.socket.send(close_frame(code)).await.ok()?;
             let stream = self.socket.get_mut();
             stream.give_up();

@@ -18,8 +18,9 @@ use super::turn::Turn;
 
 /// Units on their way to disk, at most; then reading is held.
 const MOST_UNITS: usize = 1024;
-/// Their bytes, at most.
-const MOST_BYTES: usize = 4 << 20;
+/// Their bytes, at most: what one commit takes, and what gathers meanwhile. One unit more may be
+/// on top of it, and the largest messages are larger than all this.
+const MOST_BYTES: usize = 2 << 20;
 
 type Values = Vec<(Arc<str>, Option<Arc<str>>)>;
 

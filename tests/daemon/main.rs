@@ -5,6 +5,8 @@
 
 mod delivery;
 mod faults;
+#[cfg(target_os = "linux")]
+mod frames;
 mod half_open;
 mod lifecycle;
 mod requests;

@@ -14,6 +14,7 @@
 pub mod daemon;
 pub mod frames;
 pub mod needs;
+pub mod raw;
 pub mod server;
 pub mod tls;
 
