@@ -19,6 +19,7 @@ mod status;
 mod text;
 mod time;
 mod traffic;
+pub mod words;
 
 pub use event::{Event, EventRow, Gap, GapReason, QuarantineEntry, RowKind};
 pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Verdict};
