@@ -8,6 +8,7 @@
 mod assemble;
 mod backend;
 mod cursors;
+pub mod doctor;
 mod lock;
 mod metrics;
 mod pages;

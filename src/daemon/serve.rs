@@ -99,6 +99,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         policy: RwLock::new(Arc::new(policy)),
         report,
         reloader: Reloader::new(options.sources.clone(), config, route_in),
+        doctor: tokio::sync::Mutex::default(),
         stop: stop.clone(),
     });
 
