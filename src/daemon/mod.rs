@@ -15,6 +15,7 @@ mod pages;
 mod policy;
 mod ready;
 mod reload;
+mod renewal;
 mod report;
 mod request;
 mod serve;

@@ -14,7 +14,7 @@ use super::lock::{Lock, LockError};
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
-use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready};
+use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready, renewal};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Ending, Fanout, Waits};
@@ -114,6 +114,11 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         waits,
     }));
     let background = CancellationToken::new();
+    tokio::spawn(background.clone().run_until_cancelled_owned(renewal::watch(
+        route.clone(),
+        Arc::clone(&fanout),
+        clock,
+    )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(

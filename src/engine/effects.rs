@@ -14,11 +14,12 @@ impl Loop {
     pub(super) fn carry_out(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Dial { attempt, fresh_credential } => {
-                    tracing::debug!(attempt, fresh_credential, "dialling");
+                Output::Dial { attempt, fresh_credential, expired_too } => {
+                    tracing::debug!(attempt, fresh_credential, expired_too, "dialling");
+                    self.expired_too = expired_too;
                     self.dialling = match self.new_server.take() {
                         Some(server) => Dialling::server(self.store.clone(), server),
-                        None => Dialling::begin(self.route.borrow().credentials.clone()),
+                        None => self.begin_dial(),
                     };
                 }
                 Output::AbandonDial => self.dialling = Dialling::Idle,
@@ -32,6 +33,11 @@ impl Loop {
                 Output::Publish(change) => self.publish(change),
             }
         }
+    }
+
+    /// Reads the credential, which is where a dial begins.
+    pub(super) fn begin_dial(&self) -> Dialling {
+        Dialling::begin(self.route.borrow().credentials.clone(), self.clock, self.expired_too)
     }
 
     fn publish(&mut self, change: Change) {

@@ -85,6 +85,8 @@ pub(super) struct Loop {
     pub(super) fanout: Arc<Fanout>,
     pub(super) waits: Arc<Waits>,
     pub(super) dialling: Dialling,
+    /// The dial may show an expired credential.
+    pub(super) expired_too: bool,
     pub(super) link: Option<Connection>,
     /// The link's pump has ended; what it told last is still to be read.
     pump_ended: bool,
@@ -120,6 +122,7 @@ pub async fn run(parts: Parts) -> Ending {
         fanout,
         waits,
         dialling: Dialling::Idle,
+        expired_too: false,
         link: None,
         pump_ended: false,
         writes: VecDeque::new(),
@@ -385,7 +388,7 @@ impl Loop {
         match dialled {
             Dialled::Server(dialect, remembered) => {
                 self.session.use_server(dialect, &remembered);
-                self.dialling = Dialling::begin(self.route.borrow().credentials.clone());
+                self.dialling = self.begin_dial();
             }
             Dialled::Credential(credential) => {
                 let now = self.now();

@@ -270,7 +270,7 @@ fn alert_fault(alert: AlertDescription) -> Option<TlsFault> {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
             return Some(TlsFault::Version);
         }
-        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => "it wants one",
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => "",
         AlertDescription::CertificateExpired => "it has expired",
         AlertDescription::CertificateRevoked => "it was revoked",
         AlertDescription::UnknownCA => "it does not trust who signed it",

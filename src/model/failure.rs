@@ -23,7 +23,7 @@ pub enum TlsFault {
     SelfSigned,
     /// The server speaks no version of TLS that is safe.
     Version,
-    /// The server wants a certificate of ours, or does not take the one we have; its words.
+    /// The server wants a certificate of ours (no words), or does not take the one we have.
     ClientCertificate(String),
     /// The handshake was not finished in time.
     Timeout {
@@ -71,8 +71,6 @@ pub enum Failure {
         source: String,
         /// When it expired.
         at: Timestamp,
-        /// What our clock says.
-        now: Timestamp,
     },
     /// The name does not exist (NXDOMAIN).
     NameNotFound {
@@ -485,8 +483,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredential(fault) => f.write_str(&fault.text),
-            Self::CredentialExpired { source, at, now } => {
-                write!(f, "the credential of {source} expired at {} (now it is {})", at.brief(), now.brief())
+            Self::CredentialExpired { source, at } => {
+                write!(f, "the credential of {source} expired at {} by this machine's clock", at.brief())
             }
             Self::NameNotFound { host } => write!(f, "the name {host} does not exist"),
             Self::NameLookup { host, detail } => {
@@ -522,8 +520,11 @@ impl fmt::Display for Failure {
                     )
                 }
                 TlsFault::Version => write!(f, "{host} speaks no TLS 1.2 or newer"),
-                TlsFault::ClientCertificate(detail) => {
-                    write!(f, "{host} does not take our client certificate, or wants one: {detail}")
+                TlsFault::ClientCertificate(words) if words.is_empty() => {
+                    write!(f, "{host} wants to see a client certificate")
+                }
+                TlsFault::ClientCertificate(words) => {
+                    write!(f, "{host} does not take our client certificate: {words}")
                 }
                 TlsFault::Timeout { after } => {
                     write!(

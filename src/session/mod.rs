@@ -152,6 +152,8 @@ pub enum Output {
         attempt: u32,
         /// The last credential was refused: read the source anew.
         fresh_credential: bool,
+        /// Show the server even a credential that has expired by our clock.
+        expired_too: bool,
     },
     /// Give the running dial up; no answer is wanted.
     AbandonDial,

@@ -69,6 +69,14 @@ pub(super) struct Phase {
     stable: bool,
     fresh_credential: bool,
     fresh_tried: bool,
+    /// Another credential is worth a try at once.
+    wants_credential: bool,
+    /// The server has not let us in since the link came up.
+    at_the_door: bool,
+    /// The dial shows even an expired credential: our clock may be wrong …
+    expired_too: bool,
+    /// … and is, since the server took one.
+    clock_doubted: bool,
     policy_close: bool,
     planned: Option<Instant>,
     misconfigured_since: Option<Instant>,
@@ -94,6 +102,10 @@ impl Phase {
             stable: false,
             fresh_credential: false,
             fresh_tried: false,
+            wants_credential: false,
+            at_the_door: false,
+            expired_too: false,
+            clock_doubted: false,
             policy_close: false,
             planned: None,
             misconfigured_since: None,
@@ -277,8 +289,11 @@ impl Phase {
     pub(super) fn credential_changed(&mut self, turn: &mut Turn<'_>) {
         self.fresh_tried = false;
         self.fresh_credential = true;
-        if self.stage == Stage::Waiting && self.state == LinkState::Unauthorized {
+        if self.stage == Stage::Waiting && self.wants_credential {
             self.due(turn, turn.at.instant);
+        } else if self.at_the_door {
+            // Some servers just hang up on a credential they do not like.
+            self.hint(turn);
         }
     }
 
@@ -294,6 +309,8 @@ impl Phase {
     /// Time for the next dial.
     pub(super) fn redial_due(&mut self, turn: &mut Turn<'_>) {
         if self.stage == Stage::Waiting {
+            // The slow probe: a token may be good though our clock says that its time is over.
+            self.expired_too = self.wants_credential;
             self.dial(turn);
         }
     }
@@ -304,8 +321,14 @@ impl Phase {
         self.next_retry_at = None;
         self.last_dial = Some(turn.at.instant);
         turn.timers.set(Timer::Redial, None);
-        turn.out.push(Output::Dial { attempt: self.attempt, fresh_credential: self.fresh_credential });
+        self.expired_too |= self.clock_doubted;
+        turn.out.push(Output::Dial {
+            attempt: self.attempt,
+            fresh_credential: self.fresh_credential,
+            expired_too: self.expired_too,
+        });
         self.fresh_credential = false;
+        self.at_the_door = false;
         turn.out.publish(Change::Link);
     }
 
@@ -320,6 +343,7 @@ impl Phase {
 
     /// The link is up, and the server has not yet let us in.
     pub(super) fn signing_in(&mut self, turn: &mut Turn<'_>) {
+        self.at_the_door = true;
         let reason = reason(turn, ReasonKind::SigningIn, "the link is up, the session is being started");
         self.show(turn, LinkState::Authenticating, Some(reason));
     }
@@ -328,6 +352,8 @@ impl Phase {
     pub(super) fn started(&mut self, turn: &mut Turn<'_>) {
         self.attempt = 0;
         self.stable = false;
+        self.at_the_door = false;
+        self.clock_doubted = self.expired_too;
         self.facts.last_connected_at = Some(turn.at.wall);
         self.facts.connections += 1;
         turn.timers.set(Timer::Stable, Some(turn.at.instant + turn.settings.reconnect.stable_after));
@@ -370,6 +396,11 @@ impl Phase {
         turn.timers.set(Timer::Stable, None);
         let was_connected = self.state == LinkState::Connected;
         self.note(&mut failure, own);
+        self.wants_credential = failure.is_about_the_credential();
+        self.expired_too = false;
+        if self.wants_credential {
+            self.clock_doubted = false;
+        }
         if self.paused || self.stopping {
             return;
         }
@@ -433,7 +464,8 @@ impl Phase {
             Verdict::Unauthorized => {
                 self.fresh_credential = true;
                 // Reading the source anew helps only where there was something to be refused.
-                if self.fresh_tried || matches!(failure, Failure::NoCredential(_)) {
+                let hopeless = !self.wants_credential || matches!(failure, Failure::NoCredential(_));
+                if self.fresh_tried || hopeless {
                     (state, stretch(UNAUTHORIZED_PROBE, turn.rng))
                 } else {
                     self.fresh_tried = true;

@@ -194,7 +194,7 @@ async fn a_server_that_wants_to_see_our_certificate_sees_it() {
         ..trust.settings()
     };
     for (tls, words) in [
-        (trust.settings(), "it wants one"),
+        (trust.settings(), ""),
         (with("expired", &expired), "it has expired"),
         (with("stranger", &stranger), "it does not trust who signed it"),
     ] {

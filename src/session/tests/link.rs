@@ -388,3 +388,105 @@ fn stopping_hangs_up_and_dials_no_more() {
     bench.pass(600.0);
     assert_eq!(bench.dials(), NEVER);
 }
+
+fn expired_too(bench: &Bench) -> Vec<bool> {
+    bench
+        .outputs
+        .iter()
+        .filter_map(|(_, output)| match output {
+            Output::Dial { expired_too, .. } => Some(*expired_too),
+            _ => None,
+        })
+        .collect()
+}
+
+fn expired() -> Input {
+    let at = Timestamp::from_millis(1);
+    Input::LinkDown(Failure::CredentialExpired { source: "the token file t".into(), at })
+}
+
+#[test]
+fn an_expired_credential_is_read_once_more_and_shown_by_the_slow_probe_alone() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    assert_eq!(expired_too(&bench), [false]);
+    bench.take();
+    bench.input(expired());
+    assert_eq!(expired_too(&bench), [false], "the source is asked again, at once");
+    bench.take();
+    let failed = bench.now;
+    bench.input(expired());
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::CredentialExpired));
+    bench.pass(899.0);
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(182.0);
+    let probe = bench.dials()[0] - failed;
+    assert!((900_000..=1_080_000).contains(&probe), "{probe} ms");
+    assert_eq!(expired_too(&bench), [true], "our clock may be wrong");
+    bench.take();
+    bench.input(refused(401, None));
+    assert_eq!(bench.reason().0, ReasonKind::AuthRefused);
+    bench.input(Input::CredentialChanged);
+    assert_eq!(expired_too(&bench), [false], "another credential is looked at anew");
+}
+
+#[test]
+fn a_server_that_takes_an_expired_credential_is_believed_until_it_refuses_one() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.input(expired());
+    bench.input(expired());
+    bench.pass(1_100.0);
+    bench.link_up();
+    bench.pass_alive(31.0);
+    bench.take();
+    bench.lose_link();
+    bench.pass(3.0);
+    assert_eq!(expired_too(&bench), [true], "our clock is wrong, and it stays so");
+    bench.take();
+    bench.input(refused(401, None));
+    assert_eq!(expired_too(&bench), [false]);
+}
+
+#[test]
+fn a_changed_credential_is_tried_at_once_where_the_server_just_hung_up_on_the_last_one() {
+    let mut bench = Setup { eager: false, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    bench.input(Input::LinkDown(Failure::Lost { detail: String::new() }));
+    assert_eq!(bench.state(), LinkState::Reconnecting);
+    bench.take();
+    bench.pass(1.5);
+    assert_eq!(bench.dials(), NEVER);
+    bench.input(Input::CredentialChanged);
+    assert_eq!(bench.dials(), [bench.now]);
+
+    // One that was not even reached has nothing against it.
+    bench.take();
+    bench.input(gone());
+    bench.input(Input::CredentialChanged);
+    bench.pass(1.5);
+    assert_eq!(bench.dials(), NEVER);
+}
+
+#[test]
+fn a_proxy_that_refuses_us_is_left_alone_and_our_own_credential_changes_nothing() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    let refusal = || {
+        let fault = ProxyFault::SignInRefused;
+        Input::LinkDown(Failure::Proxy { proxy: "proxy:3128".into(), fault })
+    };
+    bench.input(refusal());
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::ProxyAuthRefused));
+    bench.input(Input::CredentialChanged);
+    bench.pass(899.0);
+    assert_eq!(bench.dials(), NEVER, "a directory may lock the account");
+    bench.pass(182.0);
+    assert_eq!(bench.dials().len(), 1);
+    bench.input(refusal());
+    bench.take();
+    bench.input(Input::Reconnect(ReasonKind::Reloaded));
+    assert_eq!(bench.dials(), [bench.now]);
+}
