@@ -6,7 +6,7 @@ use super::Outcome;
 use super::dialing::Dialling;
 use super::run::Loop;
 use crate::link::LinkCommand;
-use crate::model::{Appended, MessageId, MessageState, Moved};
+use crate::model::{Appended, HealthEntry, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
 impl Loop {
@@ -82,6 +82,17 @@ impl Loop {
         if self.fanout.changes.receiver_count() > 0 {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
+        }
+    }
+
+    /// Puts an entry into `health`, or takes it away.
+    pub(super) fn put_health(&self, code: &'static str, entry: Option<(Severity, String, String)>) {
+        match entry {
+            Some((severity, text, hint)) => {
+                let since = self.clock.now().wall;
+                self.fanout.health.put(HealthEntry { code: code.to_owned(), severity, since, text, hint });
+            }
+            None => self.fanout.health.clear(code),
         }
     }
 }

@@ -15,6 +15,7 @@ mod effects;
 mod expiry;
 mod fanout;
 mod requests;
+mod punctual;
 mod run;
 mod waits;
 

@@ -16,14 +16,14 @@ use super::backoff::{Backoff, LONGEST_WISH, stretch};
 use super::turn::Turn;
 use super::{Change, Output, Timer};
 
+mod hints;
+
 /// How often a refused credential is tried again, in case it was the server's fault.
 const UNAUTHORIZED_PROBE: Duration = Duration::from_secs(15 * 60);
 /// How long a configuration that does not fit is tried like any other failure.
 const MISCONFIGURED_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How often after that.
 const MISCONFIGURED_PROBE: Duration = Duration::from_secs(5 * 60);
-/// Hints (wake, network) never make dials follow each other faster than this.
-const HINT_SPACING: Duration = Duration::from_secs(1);
 /// What is remembered of a pause.
 const PAUSED: &str = "paused";
 
@@ -81,6 +81,8 @@ pub(super) struct Phase {
     planned: Option<Instant>,
     misconfigured_since: Option<Instant>,
     last_dial: Option<Instant>,
+    /// The server asked to be left alone until then.
+    not_before: Option<Instant>,
     facts: Facts,
 }
 
@@ -110,6 +112,7 @@ impl Phase {
             planned: None,
             misconfigured_since: None,
             last_dial: None,
+            not_before: None,
             facts: Facts::default(),
         }
     }
@@ -258,6 +261,7 @@ impl Phase {
         self.fresh_tried = false;
         self.misconfigured_since = None;
         self.policy_close = false;
+        self.not_before = None;
     }
 
     /// Dials at once, or as soon as the link on its way out is gone.
@@ -273,15 +277,6 @@ impl Phase {
             self.redial = Some(turn.at.instant);
         } else {
             self.dial(turn);
-        }
-    }
-
-    /// The machine woke or the network changed: no waiting any longer.
-    pub(super) fn hint(&mut self, turn: &mut Turn<'_>) {
-        if self.stage == Stage::Waiting {
-            let now = turn.at.instant;
-            let earliest = self.last_dial.map_or(now, |last| now.max(last + HINT_SPACING));
-            self.due(turn, self.redial.map_or(earliest, |due| due.min(earliest)));
         }
     }
 
@@ -303,6 +298,11 @@ impl Phase {
         } else {
             self.redial = Some(at);
             turn.timers.set(Timer::Redial, Some(at));
+            let next = turn.at.wall.after(at - turn.at.instant);
+            if self.next_retry_at != Some(next) {
+                self.next_retry_at = Some(next);
+                turn.out.publish(Change::Link);
+            }
         }
     }
 
@@ -452,6 +452,7 @@ impl Phase {
         if verdict != Verdict::Misconfigured {
             self.misconfigured_since = None;
         }
+        self.not_before = None;
         let state = verdict.state();
         match verdict {
             Verdict::Reconnect => (state, Duration::ZERO),
@@ -459,6 +460,7 @@ impl Phase {
                 let many = self.failures >= turn.settings.reconnect.unavailable_after;
                 let delay = self.backoff.next(&turn.settings.reconnect, turn.rng);
                 let wish = after.map_or(Duration::ZERO, |after| stretch(after.min(LONGEST_WISH), turn.rng));
+                self.not_before = after.map(|_| now + wish);
                 (if many { LinkState::Unavailable } else { state }, delay.max(wish))
             }
             Verdict::Unauthorized => {
