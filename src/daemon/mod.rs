@@ -11,6 +11,7 @@ mod cursors;
 pub mod doctor;
 mod lock;
 mod metrics;
+mod network;
 mod pages;
 mod policy;
 mod ready;

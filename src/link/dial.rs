@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::Carried;
 use super::foreign::Quoter;
+use super::network::Outlook;
 use super::probe::{Found, Handshake, Phase, Trace};
 use super::stream::{Counted, ServerStream};
 use super::target::Place;
@@ -284,6 +285,12 @@ impl Dialer {
 
     pub(super) const fn connect_timeout(&self) -> Duration {
         self.settings.connect_timeout
+    }
+
+    /// What this machine would send from, towards the server and in general.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        Outlook::towards(self.settings.url.address())
     }
 
     /// A name of this machine may turn out to be another one's. Through a proxy it is the proxy's
