@@ -11,6 +11,7 @@ use super::assemble::Assembly;
 use super::backend::{Daemon, Shared};
 use super::cursors::Cursors;
 use super::lock::{Lock, LockError};
+use super::network::watch_network;
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
@@ -37,7 +38,8 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
-    let Opened { store, events, remembered, epoch, notes, unclean } = open_store(&assembly, clock).await?;
+    let Opened { store, events, remembered, epoch, notes, unclean, clock } =
+        open_store(&assembly, clock).await?;
     let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
         let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
         Failed::new(exit, format!("the socket cannot be made: {error}"), "")
@@ -118,6 +120,11 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         route.clone(),
         Arc::clone(&fanout),
         clock,
+    )));
+    tokio::spawn(background.clone().run_until_cancelled_owned(watch_network(
+        fanout.link.subscribe(),
+        route.clone(),
+        engine.clone(),
     )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));

@@ -17,6 +17,7 @@
 mod batch;
 mod care;
 mod checkup;
+mod clockwork;
 mod codes;
 mod cursors;
 mod dedupe;
@@ -76,6 +77,9 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// `[inbox]`.
     pub inbox: InboxSettings,
+    /// How long after the start ages begin to take rows away: by then a clock that is wrong at boot
+    /// is set.
+    pub ages_after: Duration,
 }
 
 /// `[outbox]`, as far as the store needs it.

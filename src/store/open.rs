@@ -18,7 +18,7 @@ use super::desk::{Desk, Told};
 use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
 use super::trouble::is_damage;
-use super::{Settings, disk, outbox, rescue, salvage, suspicion};
+use super::{Settings, clockwork, disk, outbox, rescue, salvage, suspicion};
 use crate::clock::Clock;
 use crate::model::{Durability, Epoch};
 
@@ -243,6 +243,9 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
     let epoch: String =
         conn.query_row("SELECT value FROM facts WHERE name = 'epoch'", [], |row| row.get(0))?;
     let tally = Tally::load(&conn)?;
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let before = conn.total_changes();
+    let (clock, mark) = clockwork::take_over(&conn, clock)?;
     let mut desk = Desk {
         conn,
         tally,
@@ -251,10 +254,10 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         retention: super::retention::Progress::default(),
         settings: settings.clone(),
         clock,
+        mark,
+        ages_from: clock.instant() + settings.ages_after,
         told: Told::default(),
     };
-    desk.conn.execute_batch("BEGIN IMMEDIATE")?;
-    let before = desk.conn.total_changes();
     outbox::recover(&mut desk)?;
     outbox::settle_low(&mut desk)?;
     let changed = desk.conn.total_changes() > before;
