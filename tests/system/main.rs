@@ -6,5 +6,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
+mod machines;
+mod network;
 #[path = "../support/mod.rs"]
 mod support;
+mod time;
