@@ -14,8 +14,8 @@ mod dialing;
 mod effects;
 mod expiry;
 mod fanout;
-mod requests;
 mod punctual;
+mod requests;
 mod run;
 mod waits;
 
