@@ -176,7 +176,7 @@ impl Dialer {
 
         let Some(tls) = &self.tls else { return Ok(Secured { stream: ServerStream::Plain(wire), by }) };
         trace.begin(Phase::Tls);
-        let stream = within(by.deadline, tls.connect(target, wire), || Failure::Tls {
+        let stream = within(by.deadline, tls.connect(target, wire, self.clock.now().wall), || Failure::Tls {
             host: target.host().to_owned(),
             fault: TlsFault::Timeout { after },
         })
