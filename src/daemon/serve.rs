@@ -11,11 +11,10 @@ use super::assemble::Assembly;
 use super::backend::{Daemon, Shared};
 use super::cursors::Cursors;
 use super::lock::{Lock, LockError};
-use super::network::watch_network;
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
-use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready, renewal};
+use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Ending, Fanout, Waits};
@@ -38,8 +37,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
-    let Opened { store, events, remembered, epoch, notes, unclean, clock } =
-        open_store(&assembly, clock).await?;
+    let Opened { store, events, remembered, epoch, notes, unclean } = open_store(&assembly, clock).await?;
     let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
         let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
         Failed::new(exit, format!("the socket cannot be made: {error}"), "")
@@ -101,7 +99,6 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         policy: RwLock::new(Arc::new(policy)),
         report,
         reloader: Reloader::new(options.sources.clone(), config, route_in),
-        doctor: tokio::sync::Mutex::default(),
         stop: stop.clone(),
     });
 
@@ -116,16 +113,6 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         waits,
     }));
     let background = CancellationToken::new();
-    tokio::spawn(background.clone().run_until_cancelled_owned(renewal::watch(
-        route.clone(),
-        Arc::clone(&fanout),
-        clock,
-    )));
-    tokio::spawn(background.clone().run_until_cancelled_owned(watch_network(
-        fanout.link.subscribe(),
-        route.clone(),
-        engine.clone(),
-    )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(
@@ -324,7 +311,10 @@ async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
         }
         if looks % (24 * HOUR) == 0 {
             match store.quick_check().await {
-                Ok(found) if found.is_sound() => fanout.health.clear("store_damaged"),
+                Ok(found) if found.is_sound() => {
+                    tracing::debug!("the database was looked through and is sound");
+                    fanout.health.clear("store_damaged");
+                }
                 Ok(found) => put_damage(&fanout, clock, "store_damaged", in_words(&found)),
                 Err(refusal) => put_damage(&fanout, clock, "store_unreadable", refusal.message),
             }

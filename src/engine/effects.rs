@@ -6,7 +6,7 @@ use super::Outcome;
 use super::dialing::Dialling;
 use super::run::Loop;
 use crate::link::LinkCommand;
-use crate::model::{Appended, HealthEntry, MessageId, MessageState, Moved, Severity};
+use crate::model::{Appended, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
 impl Loop {
@@ -14,12 +14,11 @@ impl Loop {
     pub(super) fn carry_out(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Dial { attempt, fresh_credential, expired_too } => {
-                    tracing::debug!(attempt, fresh_credential, expired_too, "dialling");
-                    self.expired_too = expired_too;
+                Output::Dial { attempt, fresh_credential } => {
+                    tracing::debug!(attempt, fresh_credential, "dialling");
                     self.dialling = match self.new_server.take() {
                         Some(server) => Dialling::server(self.store.clone(), server),
-                        None => self.begin_dial(),
+                        None => Dialling::begin(self.route.borrow().credentials.clone()),
                     };
                 }
                 Output::AbandonDial => self.dialling = Dialling::Idle,
@@ -33,11 +32,6 @@ impl Loop {
                 Output::Publish(change) => self.publish(change),
             }
         }
-    }
-
-    /// Reads the credential, which is where a dial begins.
-    pub(super) fn begin_dial(&self) -> Dialling {
-        Dialling::begin(self.route.borrow().credentials.clone(), self.clock, self.expired_too)
     }
 
     fn publish(&mut self, change: Change) {
@@ -69,6 +63,16 @@ impl Loop {
         }
     }
 
+    /// The disk has no room, or takes nothing; none: it does again.
+    pub(super) fn disk_trouble(&self, code: &'static str, why: Option<String>) {
+        match &why {
+            Some(why) => tracing::error!("{why}"),
+            None => tracing::info!("the disk takes everything again"),
+        }
+        let hint = "make room, or mend the disk; it goes on by itself then";
+        self.put_health(code, why.map(|text| (Severity::Error, text, hint.to_owned())));
+    }
+
     /// A message ended in the store, without the session.
     pub(super) fn tell_ended(&self, id: &MessageId, state: MessageState, reason: Option<&str>) {
         let reason = reason.map(str::to_owned);
@@ -82,17 +86,6 @@ impl Loop {
         if self.fanout.changes.receiver_count() > 0 {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
-        }
-    }
-
-    /// Puts an entry into `health`, or takes it away.
-    pub(super) fn put_health(&self, code: &'static str, entry: Option<(Severity, String, String)>) {
-        match entry {
-            Some((severity, text, hint)) => {
-                let since = self.clock.now().wall;
-                self.fanout.health.put(HealthEntry { code: code.to_owned(), severity, since, text, hint });
-            }
-            None => self.fanout.health.clear(code),
         }
     }
 }

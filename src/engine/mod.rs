@@ -14,7 +14,6 @@ mod dialing;
 mod effects;
 mod expiry;
 mod fanout;
-mod punctual;
 mod requests;
 mod run;
 mod waits;

@@ -72,8 +72,7 @@ where
     let _ = sent.await;
     let (answer, rest) = head::read(stream, quoter).await.map_err(|why| match why {
         NoHead::Broken(error) => broke(&error),
-        NoHead::Nothing => ProxyFault::Broken("it hung up without an answer".into()),
-        NoHead::Other(detail) => ProxyFault::Broken(format!("its answer makes no sense: {detail}")),
+        NoHead::Other(detail) => ProxyFault::Broken(format!("its answer is no HTTP answer: {detail}")),
     })?;
     let status = answer.status;
     if (200..300).contains(&status) {

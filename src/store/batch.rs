@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::desk::Desk;
-use super::outbox::{self, Ended};
+use super::ends::{Ended, ended};
+use super::outbox;
 use super::request::{Answers, ClientAsk};
 use super::trouble::Trouble;
 use super::{cursors, deeds, inbox, memory, quarantine, retention};
@@ -38,7 +39,7 @@ pub(super) fn record(
     replaced: &mut Vec<i64>,
 ) -> rusqlite::Result<Recorded> {
     match record {
-        Record::Ended { place, id, state, reason, attempts, maybe_delivered } => outbox::ended(
+        Record::Ended { place, id, state, reason, attempts, maybe_delivered } => ended(
             desk,
             Ended {
                 place: place.0,

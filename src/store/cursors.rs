@@ -55,7 +55,9 @@ pub(super) fn create_or_get(desk: &mut Desk, name: &str) -> Result<(Cursor, bool
     };
     let now = desk.clock.now().wall;
     desk.conn
-        .prepare_cached("INSERT INTO cursors (name, seq, last_seen) VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT INTO cursors (name, seq, last_seen, seal) VALUES (?1, ?2, ?3, seal(?1, ?2, ?3))",
+        )?
         .execute(params![name, before_first, now.as_millis()])?;
     Ok((Cursor { name: name.to_owned(), seq: Seq(before_first), last_seen: Some(now) }, true))
 }
@@ -70,14 +72,16 @@ pub(super) fn ack(desk: &Desk, name: &str, seq: Seq) -> Result<Cursor, Trouble> 
         .into());
     }
     desk.conn
-        .prepare_cached("UPDATE cursors SET seq = ?2 WHERE name = ?1 AND seq < ?2")?
+        .prepare_cached(
+            "UPDATE cursors SET seq = ?2, seal = seal(name, ?2, last_seen) WHERE name = ?1 AND seq < ?2",
+        )?
         .execute(params![name, seq.0])?;
     get(&desk.conn, name)?.ok_or_else(|| not_found("cursor", name).into())
 }
 
 /// Notes when an app last read with it. A cursor that is gone stays gone.
 pub(super) fn touch(conn: &Connection, name: &str, at: Timestamp) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE cursors SET last_seen = ?2 WHERE name = ?1")?
+    conn.prepare_cached("UPDATE cursors SET last_seen = ?2, seal = seal(name, seq, ?2) WHERE name = ?1")?
         .execute(params![name, at.as_millis()])?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreEvent;
 use super::desk::Desk;
 use super::outbox::{at, end, find, has_newer, set_state};
-use super::outbox_row::{DAMAGED, OutRow, columns};
+use super::outbox_row::{DAMAGED, OutRow, columns, resealed};
 use super::trouble::{Trouble, not_found};
 use crate::model::{ErrorKind, Message, MessageId, MessageState, Place, Refusal, Timestamp};
 
@@ -72,7 +72,13 @@ fn retry(desk: &mut Desk, row: &OutRow) -> Result<(), Trouble> {
             .into());
     }
     set_state(desk, row.place, row.state, MessageState::Queued, row.size(), 0, None, false)?;
-    desk.conn.prepare_cached("UPDATE outbox SET strikes = 0 WHERE place = ?1")?.execute([row.place])?;
+    desk.conn
+        .prepare_cached(concat!(
+            "UPDATE outbox SET strikes = 0, ",
+            resealed!("state", "attempts", "0", "changed_at", "was_sent", "maybe_delivered", "reason"),
+            " WHERE place = ?1",
+        ))?
+        .execute([row.place])?;
     let tally = &mut desk.tally;
     if tally.oldest_queued_at.is_none() || row.place < tally.low_place {
         tally.low_place = row.place;

@@ -43,8 +43,6 @@ pub struct Opened {
     pub remembered: Remembered,
     /// Which database this is.
     pub epoch: Epoch,
-    /// The clock to go by from here on: it goes on from the last run.
-    pub clock: Clock,
     /// The last process ended without closing the database.
     pub unclean: bool,
     /// What happened on the way that a person should know: recovered, set aside, upgraded.
@@ -96,7 +94,6 @@ impl Store {
         let storage = |detail: String| OpenError::storage(&path, detail);
         let remembered = memory::remembered(&found.desk.conn, &found.desk.settings.server_key)
             .map_err(|error| storage(error.to_string()))?;
-        let found_clock = found.desk.clock;
         let counters = Arc::new(Mutex::new(found.desk.tally.counters(open::file_bytes(&path))));
 
         let files = Arc::new(Mutex::new(OpenFiles::of(&path)));
@@ -142,7 +139,6 @@ impl Store {
             events,
             remembered,
             epoch: found.epoch,
-            clock: found_clock,
             unclean: found.unclean,
             notes: found.notes,
         })

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::codes::{self, Form, int};
 use super::dedupe;
 use super::desk::Desk;
+use super::seal::{self, Sum};
 use crate::model::{
     Appended, Delivery, EventRow, Frame, GapReason, NewRow, Payload, RowKind, Seq, Timestamp, Unit,
 };
@@ -15,7 +16,7 @@ use crate::model::{
 /// Columns as [`read`] wants them.
 macro_rules! event_columns {
     () => {
-        "seq, received_at, form, checksum, kind, id, key, body"
+        "seq, received_at, form, checksum, kind, id, key, body, stream"
     };
 }
 pub(super) use event_columns;
@@ -55,7 +56,10 @@ pub(super) fn append(
         match cursor {
             Some(cursor) => desk
                 .conn
-                .prepare_cached("INSERT OR REPLACE INTO resume (server, stream, cursor) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO resume (server, stream, cursor, seal)
+                     VALUES (?1, ?2, ?3, seal(?1, ?2, ?3))",
+                )?
                 .execute(params![server, stream, cursor])?,
             None => desk
                 .conn
@@ -67,7 +71,10 @@ pub(super) fn append(
         match value {
             Some(value) => desk
                 .conn
-                .prepare_cached("INSERT OR REPLACE INTO kept (server, name, value) VALUES (?1, ?2, ?3)")?
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO kept (server, name, value, seal)
+                     VALUES (?1, ?2, ?3, seal(?1, ?2, ?3))",
+                )?
                 .execute(params![server, name, value])?,
             None => desk
                 .conn
@@ -109,16 +116,7 @@ fn append_event(
     }
     let form = codes::payload_form(new.payload);
     let bytes = codes::payload_bytes(new.payload);
-    let texts = [Some(new.kind.as_bytes()), new.id.map(str::as_bytes), new.key.map(str::as_bytes)];
-    let row = RowText {
-        form,
-        sum: codes::checksum(form, &texts, bytes),
-        stream,
-        kind: Some(new.kind),
-        id: new.id,
-        key: new.key,
-        body: bytes,
-    };
+    let row = RowText { form, stream, kind: Some(new.kind), id: new.id, key: new.key, body: bytes };
     let seq = push(desk, received_at, &row)?;
     desk.tally.events += 1;
     if let Some(id) = new.id {
@@ -143,8 +141,7 @@ pub(super) fn append_gap(
     detail: &str,
 ) -> rusqlite::Result<Arc<EventRow>> {
     let form = codes::gap_code(reason);
-    let sum = codes::checksum(form, &[None, None, None], detail.as_bytes());
-    let row = RowText { form, sum, stream: None, kind: None, id: None, key: None, body: detail.as_bytes() };
+    let row = RowText { form, stream: None, kind: None, id: None, key: None, body: detail.as_bytes() };
     let seq = push(desk, received_at, &row)?;
     Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Gap(reason) }))
 }
@@ -156,8 +153,7 @@ fn append_bad(
     detail: &str,
     frame: &Frame,
 ) -> rusqlite::Result<Arc<EventRow>> {
-    let sum = codes::checksum(codes::BAD, &[None, None, None], &[]);
-    let row = RowText { form: codes::BAD, sum, stream: None, kind: None, id: None, key: None, body: &[] };
+    let row = RowText { form: codes::BAD, stream: None, kind: None, id: None, key: None, body: &[] };
     let seq = push(desk, received_at, &row)?;
     super::quarantine::put(desk, seq, received_at, reason, detail, frame)?;
     Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Bad }))
@@ -165,7 +161,6 @@ fn append_bad(
 
 struct RowText<'a> {
     form: i64,
-    sum: i64,
     stream: Option<i64>,
     kind: Option<&'a str>,
     id: Option<&'a str>,
@@ -176,22 +171,7 @@ struct RowText<'a> {
 /// Writes a row under the next number.
 fn push(desk: &mut Desk, received_at: Timestamp, row: &RowText<'_>) -> rusqlite::Result<i64> {
     let seq = desk.tally.last_seq + 1;
-    desk.conn
-        .prepare_cached(
-            "INSERT INTO inbox (seq, received_at, form, checksum, stream, kind, id, key, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            seq,
-            received_at.as_millis(),
-            row.form,
-            row.sum,
-            row.stream,
-            row.kind,
-            row.id,
-            row.key,
-            row.body
-        ])?;
+    insert(&desk.conn, seq, received_at, row)?;
     let tally = &mut desk.tally;
     tally.last_seq = seq;
     if tally.first_seq == 0 {
@@ -200,6 +180,80 @@ fn push(desk: &mut Desk, received_at: Timestamp, row: &RowText<'_>) -> rusqlite:
     tally.inbox_rows += 1;
     tally.inbox_bytes += int(row.body.len());
     Ok(seq)
+}
+
+/// Writes a row that stands for one that was damaged, under its number.
+pub(super) fn insert_damaged(desk: &mut Desk, seq: i64, at: Timestamp) -> rusqlite::Result<()> {
+    let form = codes::gap_code(GapReason::Corruption);
+    let row = RowText { form, stream: None, kind: None, id: None, key: None, body: &[] };
+    insert(&desk.conn, seq, at, &row)?;
+    desk.tally.inbox_rows += 1;
+    Ok(())
+}
+
+fn insert(conn: &Connection, seq: i64, received_at: Timestamp, row: &RowText<'_>) -> rusqlite::Result<()> {
+    let written = Written {
+        seq,
+        received_at: received_at.as_millis(),
+        form: row.form,
+        stream: row.stream,
+        kind: row.kind.map(str::as_bytes),
+        id: row.id.map(str::as_bytes),
+        key: row.key.map(str::as_bytes),
+        body: row.body,
+    };
+    conn.prepare_cached(
+        "INSERT INTO inbox (seq, received_at, form, checksum, stream, kind, id, key, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        seq,
+        received_at.as_millis(),
+        row.form,
+        written.seal(),
+        row.stream,
+        row.kind,
+        row.id,
+        row.key,
+        row.body
+    ])?;
+    Ok(())
+}
+
+/// A row as it is written, for its seal.
+pub(super) struct Written<'a> {
+    pub(super) seq: i64,
+    pub(super) received_at: i64,
+    pub(super) form: i64,
+    pub(super) stream: Option<i64>,
+    pub(super) kind: Option<&'a [u8]>,
+    pub(super) id: Option<&'a [u8]>,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) body: &'a [u8],
+}
+
+impl Written<'_> {
+    fn seal(&self) -> i64 {
+        Sum::default()
+            .int(self.seq)
+            .int(self.received_at)
+            .int(self.form)
+            .maybe_int(self.stream)
+            .maybe_text(self.kind)
+            .maybe_text(self.id)
+            .maybe_text(self.key)
+            .blob(self.body)
+            .seal()
+    }
+
+    /// Whether `sum` is what was written with it: a seal, or a checksum of version 1.
+    pub(super) fn fits(&self, sum: i64) -> bool {
+        if seal::is_one(sum) {
+            self.seal() == sum
+        } else {
+            codes::checksum(self.form, &[self.kind, self.id, self.key], self.body) == sum
+        }
+    }
 }
 
 /// Takes away the row that held the value of a key until now, and gives its number.
@@ -248,12 +302,14 @@ pub(super) fn settle_first(desk: &mut Desk) -> rusqlite::Result<()> {
 /// Reads a row of [`event_columns`]. One that is not what was written is told as a gap.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     let seq: i64 = row.get(0)?;
-    let received_at = Timestamp::from_millis(row.get(1)?);
-    let form: i64 = row.get(2)?;
-    let sum: i64 = row.get(3)?;
+    let received_at = seal::int(row, 1)?;
+    let form = seal::int(row, 2)?;
+    let sum = seal::int(row, 3)?;
     let (kind, id, key) = (text(row, 4)?, text(row, 5)?, text(row, 6)?);
     let body = text(row, 7)?.unwrap_or_default();
-    let sound = codes::checksum(form, &[kind, id, key], body) == sum;
+    let stream = seal::maybe_int(row, 8)?;
+    let sound = Written { seq, received_at, form, stream, kind, id, key, body }.fits(sum);
+    let received_at = Timestamp::from_millis(if sound { received_at } else { 0 });
     let kind = match codes::form(form).filter(|_| sound) {
         Some(Form::Event) => event(form, kind, id, body),
         Some(Form::Gap(reason)) => Some(RowKind::Gap(reason)),
@@ -270,7 +326,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<EventRow> {
 /// Whether a row of [`event_columns`] is what was written.
 pub(super) fn is_sound(row: &Row<'_>) -> rusqlite::Result<bool> {
     let damaged = RowKind::Gap(GapReason::Corruption);
-    let told = codes::form(row.get(2)?) == Some(Form::Gap(GapReason::Corruption));
+    let told = codes::form(seal::int(row, 2)?) == Some(Form::Gap(GapReason::Corruption));
     Ok(told || read(row)?.kind != damaged)
 }
 

@@ -15,7 +15,9 @@ const HISTORY: i64 = 1000;
 pub(super) fn set_value(conn: &Connection, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {
         Some(value) => conn
-            .prepare_cached("INSERT OR REPLACE INTO remembered (name, value) VALUES (?1, ?2)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO remembered (name, value, seal) VALUES (?1, ?2, seal(?1, ?2))",
+            )?
             .execute(params![name, value])?,
         None => conn.prepare_cached("DELETE FROM remembered WHERE name = ?1")?.execute([name])?,
     };

@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::seal;
+
 /// Each brings a file from its index to the next version.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/001_initial.sql"), include_str!("migrations/002_seals.sql")];
 
 /// Marks a file as ours (`PRAGMA application_id`): "hold".
 pub(super) const APPLICATION_ID: i64 = 0x686f_6c64;
@@ -22,6 +25,7 @@ pub(super) fn version_of(migrations: &[&str]) -> i64 {
 
 /// Brings a file of version `from` up, all steps in one transaction.
 pub(super) fn apply(conn: &mut Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+    seal::teach(conn)?;
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for sql in migrations.iter().skip(usize::try_from(from).unwrap_or(0)) {
         transaction.execute_batch(sql)?;

@@ -17,7 +17,6 @@
 mod batch;
 mod care;
 mod checkup;
-mod clockwork;
 mod codes;
 mod cursors;
 mod dedupe;
@@ -25,8 +24,9 @@ mod deeds;
 mod desk;
 mod disk;
 mod due;
-mod glance;
+mod ends;
 mod handle;
+mod hop;
 mod ids;
 mod inbox;
 mod memory;
@@ -40,17 +40,19 @@ mod request;
 mod rescue;
 mod retention;
 mod salvage;
+mod seal;
 mod suspicion;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod wal;
+mod wreck;
 mod writer;
 
 pub use care::Probe;
 pub use checkup::Checkup;
 pub use disk::FLOOR;
-pub use glance::{Content, Glance, Ground, glance, ground};
 pub use handle::{Opened, Store};
 pub use open::OpenError;
 use open::Stop;
@@ -77,9 +79,6 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// `[inbox]`.
     pub inbox: InboxSettings,
-    /// How long after the start ages begin to take rows away: by then a clock that is wrong at boot
-    /// is set.
-    pub ages_after: Duration,
 }
 
 /// `[outbox]`, as far as the store needs it.

@@ -17,13 +17,17 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use super::desk::{Desk, Told};
 use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
-use super::trouble::is_damage;
-use super::{Settings, clockwork, disk, outbox, rescue, salvage, suspicion};
+use super::trouble::{damaged, is_damage};
+use super::wal::{self, Log};
+use super::{Settings, disk, outbox, rescue, salvage, seal, suspicion};
 use crate::clock::Clock;
 use crate::model::{Durability, Epoch};
 
 /// How long a lock of another process is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// A version beyond this one that differs from ours by one bit is a changed bit, not a newer file.
+const LIKELY: i64 = 1000;
 
 /// Prepared statements kept by each connection.
 const STATEMENTS: usize = 64;
@@ -151,6 +155,7 @@ pub(super) fn open(settings: Settings, clock: Clock) -> Result<Found, OpenError>
         rescue::bring_back(&path)?;
         notes.push("the database file was removed while it was open; what it held is kept".to_owned());
     }
+    notes.extend(look_at_log(&settings, clock)?);
     if path.exists() && rescue::log_is_missing(&path) {
         notes.push(salvage::salvage(&settings, clock, "its log, which held the newest of it, is gone")?);
     }
@@ -181,6 +186,29 @@ pub(super) fn open(settings: Settings, clock: Clock) -> Result<Found, OpenError>
     Ok(found)
 }
 
+/// Sees that no commit of the log would be let go of in silence.
+fn look_at_log(settings: &Settings, clock: Clock) -> Result<Option<String>, OpenError> {
+    let path = &settings.path;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let log = wal::look(&beside(path, "-wal")).map_err(|error| OpenError::storage(path, error))?;
+    match log {
+        Log::Whole => Ok(None),
+        // With `normal` a power cut may take any number of commits; a receipt says so.
+        Log::Broken(_) | Log::Cut if settings.durability != Durability::Full => Ok(None),
+        Log::Cut => Ok(Some(
+            "the last commit in the database's log was not whole, as after a power cut; everything before it is \
+             there"
+                .to_owned(),
+        )),
+        Log::Broken(commits) => {
+            let why = format!("its log is broken, with {commits} commits behind the break");
+            salvage::salvage(settings, clock, &why).map(Some)
+        }
+    }
+}
+
 /// Opens a file that must be sound.
 pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str]) -> Result<Found, Stop> {
     let path = &settings.path;
@@ -193,10 +221,18 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
         conn.busy_timeout(LOCK_WAIT).map_err(weigh)?;
         // Should it be refused below, closing must not write the log back into it.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(weigh)?;
+        seal::teach(&conn).map_err(weigh)?;
         let version: i64 = pragma(&conn, "user_version").map_err(weigh)?;
         let ours = migrations::version_of(migrations);
-        if pragma(&conn, "application_id").map_err(weigh)? != APPLICATION_ID {
-            return Err(OpenError::Foreign { path: path.clone() }.into());
+        let mark = pragma(&conn, "application_id").map_err(weigh)?;
+        if mark != APPLICATION_ID {
+            return Err(match (mark ^ APPLICATION_ID).count_ones() {
+                1 => Stop::Damaged("its header is not what was written".to_owned()),
+                _ => OpenError::Foreign { path: path.clone() }.into(),
+            });
+        }
+        if version > LIKELY && (version ^ ours).count_ones() == 1 {
+            return Err(Stop::Damaged(format!("its header names version {version}")));
         }
         if version > ours {
             return Err(OpenError::Newer { path: path.clone(), found: version, ours }.into());
@@ -211,6 +247,7 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
                 return Err(Stop::Damaged(said));
             }
         }
+        write_ahead(&conn, path)?;
         set_up_writer(&conn, settings.durability).map_err(weigh)?;
         if version < ours {
             let copy = migrations::back_up(&conn, path, version).map_err(weigh)?;
@@ -231,7 +268,11 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
     }))
     .map_err(|error| weigh(path, &error))?;
 
+    if migrations.len() == MIGRATIONS.len() {
+        check_shape(&conn).map_err(|error| weigh(path, &error))?;
+    }
     let (desk, epoch) = load(conn, settings, clock).map_err(|error| weigh(path, &error))?;
+    notes.extend(seal::weed(&desk.conn, desk.tally.first_seq).map_err(|error| weigh(path, &error))?);
     let reader = open_reader(path).map_err(|error| weigh(path, &error))?;
     desk.conn
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -240,12 +281,15 @@ pub(super) fn open_sound(settings: &Settings, clock: Clock, migrations: &[&str])
 }
 
 fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result<(Desk, Epoch)> {
-    let epoch: String =
-        conn.query_row("SELECT value FROM facts WHERE name = 'epoch'", [], |row| row.get(0))?;
+    let (epoch, sound): (String, bool) = conn.query_row(
+        "SELECT value, seal IS NULL OR seal = seal(name, value) FROM facts WHERE name = 'epoch'",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if !sound {
+        return Err(damaged("its epoch is not what was written"));
+    }
     let tally = Tally::load(&conn)?;
-    conn.execute_batch("BEGIN IMMEDIATE")?;
-    let before = conn.total_changes();
-    let (clock, mark) = clockwork::take_over(&conn, clock)?;
     let mut desk = Desk {
         conn,
         tally,
@@ -254,10 +298,10 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         retention: super::retention::Progress::default(),
         settings: settings.clone(),
         clock,
-        mark,
-        ages_from: clock.instant() + settings.ages_after,
         told: Told::default(),
     };
+    desk.conn.execute_batch("BEGIN IMMEDIATE")?;
+    let before = desk.conn.total_changes();
     outbox::recover(&mut desk)?;
     outbox::settle_low(&mut desk)?;
     let changed = desk.conn.total_changes() > before;
@@ -270,6 +314,23 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
     Ok((desk, Epoch(epoch.into())))
 }
 
+/// Sees that tables and indexes are the ones that a file of ours has.
+fn check_shape(conn: &Connection) -> rusqlite::Result<()> {
+    let shape = |conn: &Connection| -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+        conn.prepare("SELECT name, tbl_name, sql FROM sqlite_schema ORDER BY name")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect()
+    };
+    let mut sound = Connection::open_in_memory()?;
+    migrations::apply(&mut sound, 0, MIGRATIONS)?;
+    let found = shape(conn)?;
+    // More than that (somebody's own index, SQLite's statistics) does no harm.
+    if shape(&sound)?.iter().all(|part| found.contains(part)) {
+        return Ok(());
+    }
+    Err(damaged("its tables are not those of a database of ours"))
+}
+
 /// The first bytes of every database (the file format's own magic, and a whole header).
 fn check_header(path: &Path) -> Result<(), Stop> {
     const HEADER: usize = 100;
@@ -279,6 +340,11 @@ fn check_header(path: &Path) -> Result<(), Stop> {
         .map_err(|error| OpenError::storage(path, error))?;
     if header.len() < HEADER || !header.starts_with(b"SQLite format 3\0") {
         return Err(Stop::Damaged("its header is not that of a database".to_owned()));
+    }
+    // Both say that there is a write-ahead log. With others SQLite would only read the file.
+    let versions = [header[18], header[19]];
+    if versions != [2, 2] && versions.iter().any(|version| *version != 1) {
+        return Err(Stop::Damaged("its header names another way of writing".to_owned()));
     }
     Ok(())
 }
@@ -310,23 +376,28 @@ pub(super) fn build(path: &Path, clock: Clock) -> Result<(), Stop> {
     let mut conn = Connection::open_with_flags(path, write_flags()).map_err(weigh)?;
     // Only before the first table can this be chosen.
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(weigh)?;
-    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(weigh)?;
-    if mode != "wal" {
-        return Err(OpenError::Unsupported {
-            path: path.to_owned(),
-            detail: format!("it offers journal mode {mode}, not wal"),
-        }
-        .into());
-    }
+    write_ahead(&conn, path)?;
     set_up_writer(&conn, Durability::Full).map_err(weigh)?;
     migrations::apply(&mut conn, 0, MIGRATIONS).map_err(weigh)?;
     conn.execute(
-        "INSERT INTO facts (name, value) VALUES ('epoch', ?1)",
+        "INSERT INTO facts (name, value, seal) VALUES ('epoch', ?1, seal('epoch', ?1))",
         [clock.uuid().hyphenated().to_string()],
     )
     .map_err(weigh)?;
     Tally { low_place: 1, ..Tally::default() }.save(&conn).map_err(weigh)?;
     conn.close().map_err(|(_, error)| weigh(error))
+}
+
+/// Sees that there is a write-ahead log. (A copy that somebody made of a database may have none.)
+fn write_ahead(conn: &Connection, path: &Path) -> Result<(), Stop> {
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+        .map_err(|error| weigh(path, &error))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let detail = format!("it offers journal mode {mode}, not wal");
+    Err(OpenError::Unsupported { path: path.to_owned(), detail }.into())
 }
 
 fn write_flags() -> OpenFlags {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::codes::{self, int};
 use super::desk::Desk;
 use super::ids;
-use super::outbox_row::{OutRow, RowId, columns};
+use super::outbox_row::{OutRow, RowId, columns, resealed};
 use super::trouble::Trouble;
 use super::{Inserted, StoreEvent};
 use crate::model::{
@@ -148,7 +148,7 @@ pub(super) fn write(conn: &Connection, row: &OutRow) -> rusqlite::Result<()> {
         row.was_sent,
         row.maybe_delivered,
         codes::payload_form(&row.payload),
-        row.checksum(),
+        row.seal(),
         row.lane,
         row.kind,
         row.key,
@@ -201,6 +201,9 @@ fn step_aside(desk: &mut Desk, older: &OutRow) -> rusqlite::Result<()> {
     let mut moved = older.clone();
     // An id of ours led to the place that is now another's: from here on the index has it.
     moved.id = RowId::Named(older.id.message_id());
+    moved.place = place;
+    moved.state = MessageState::Superseded;
+    moved.changed_at = desk.clock.now().wall;
     desk.conn
         .prepare_cached(
             "UPDATE outbox SET place = ?2, id = ?3, checksum = ?4, state = ?5, changed_at = ?6 WHERE place = ?1",
@@ -209,9 +212,9 @@ fn step_aside(desk: &mut Desk, older: &OutRow) -> rusqlite::Result<()> {
             older.place,
             place,
             moved.id,
-            moved.checksum(),
-            codes::state_code(MessageState::Superseded),
-            desk.clock.now().wall.as_millis(),
+            moved.seal(),
+            codes::state_code(moved.state),
+            moved.changed_at.as_millis(),
         ])?;
     desk.tally.last_place = place;
     desk.tally.low_is_stale |= older.place == desk.tally.low_place;
@@ -301,10 +304,11 @@ pub(super) fn set_state(
     maybe_delivered: bool,
 ) -> rusqlite::Result<()> {
     desk.conn
-        .prepare_cached(
-            "UPDATE outbox SET state = ?2, changed_at = ?3, attempts = ?4, reason = ?5, maybe_delivered = ?6
-             WHERE place = ?1",
-        )?
+        .prepare_cached(concat!(
+            "UPDATE outbox SET state = ?2, changed_at = ?3, attempts = ?4, reason = ?5, maybe_delivered = ?6, ",
+            resealed!("?2", "?4", "strikes", "?3", "was_sent", "?6", "?5"),
+            " WHERE place = ?1",
+        ))?
         .execute(params![
             place,
             codes::state_code(to),
@@ -322,71 +326,14 @@ pub(super) fn set_state(
     Ok(())
 }
 
-/// What the session says of a message's end.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ended<'a> {
-    pub(super) place: i64,
-    pub(super) id: &'a MessageId,
-    pub(super) state: MessageState,
-    pub(super) reason: Option<&'a str>,
-    pub(super) attempts: u32,
-    pub(super) maybe_delivered: bool,
-}
-
-/// Puts down a message's end as the session saw it. A row that carries another id by now, or has
-/// an end that cannot rise to this one, stays as it is.
-pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
-    let brief = desk
-        .conn
-        .prepare_cached("SELECT state, id, length(body) FROM outbox WHERE place = ?1")?
-        .query_row([ended.place], |row| {
-            let same = match row.get_ref(1)? {
-                rusqlite::types::ValueRef::Blob(bytes) => uuid::Uuid::from_slice(bytes).is_ok_and(|uuid| {
-                    let mut text = uuid::Uuid::encode_buffer();
-                    uuid.hyphenated().encode_lower(&mut text) == ended.id.as_str()
-                }),
-                rusqlite::types::ValueRef::Text(bytes) => bytes == ended.id.as_str().as_bytes(),
-                rusqlite::types::ValueRef::Null
-                | rusqlite::types::ValueRef::Integer(_)
-                | rusqlite::types::ValueRef::Real(_) => false,
-            };
-            Ok((codes::state(row.get(0)?), same, row.get::<_, i64>(2)?))
-        })
-        .optional()?;
-    let Some((Some(from), true, size)) = brief else {
-        return Ok(());
-    };
-    if !may_end(from, ended.state) {
-        return Ok(());
-    }
-    set_state(desk, ended.place, from, ended.state, size, ended.attempts, ended.reason, ended.maybe_delivered)
-}
-
-/// Levels only rise: a late word of the server lifts a row that ended without one, or refuses it.
-const fn may_end(from: MessageState, to: MessageState) -> bool {
-    match to {
-        MessageState::Queued | MessageState::Sending => false,
-        MessageState::Accepted | MessageState::Rejected => {
-            codes::unfinished(from) || matches!(from, MessageState::Sent | MessageState::Received)
-        }
-        MessageState::Received => codes::unfinished(from) || matches!(from, MessageState::Sent),
-        MessageState::Sent
-        | MessageState::Expired
-        | MessageState::Superseded
-        | MessageState::Cancelled
-        | MessageState::Dropped
-        | MessageState::Parked
-        | MessageState::Uncertain => codes::unfinished(from),
-    }
-}
-
 /// An attempt failed and counts; the row is queued (again).
 pub(super) fn failed(desk: &mut Desk, place: i64, attempts: u32, strikes: u32) -> rusqlite::Result<()> {
     desk.conn
-        .prepare_cached(
-            "UPDATE outbox SET state = 10, attempts = ?2, strikes = ?3, was_sent = 1
-             WHERE place = ?1 AND state IN (10, 11)",
-        )?
+        .prepare_cached(concat!(
+            "UPDATE outbox SET state = 10, attempts = ?2, strikes = ?3, was_sent = 1, ",
+            resealed!("10", "?2", "?3", "changed_at", "1", "maybe_delivered", "reason"),
+            " WHERE place = ?1 AND state IN (10, 11)",
+        ))?
         .execute(params![place, attempts, strikes])?;
     Ok(())
 }
@@ -394,7 +341,11 @@ pub(super) fn failed(desk: &mut Desk, place: i64, attempts: u32, strikes: u32) -
 /// The row is about to be written to the socket and must never be written again.
 pub(super) fn claimed(desk: &mut Desk, place: i64) -> rusqlite::Result<()> {
     desk.conn
-        .prepare_cached("UPDATE outbox SET state = 11, changed_at = ?2 WHERE place = ?1 AND state = 10")?
+        .prepare_cached(concat!(
+            "UPDATE outbox SET state = 11, changed_at = ?2, ",
+            resealed!("11", "attempts", "strikes", "?2", "was_sent", "maybe_delivered", "reason"),
+            " WHERE place = ?1 AND state = 10",
+        ))?
         .execute(params![place, desk.clock.now().wall.as_millis()])?;
     Ok(())
 }
@@ -414,7 +365,19 @@ pub(super) fn released(
             MessageState::Queued if has_newer(&desk.conn, &row)? => MessageState::Superseded,
             MessageState::Queued => {
                 desk.conn
-                    .prepare_cached("UPDATE outbox SET was_sent = 1 WHERE place = ?1 AND was_sent = 0")?
+                    .prepare_cached(concat!(
+                        "UPDATE outbox SET was_sent = 1, ",
+                        resealed!(
+                            "state",
+                            "attempts",
+                            "strikes",
+                            "changed_at",
+                            "1",
+                            "maybe_delivered",
+                            "reason"
+                        ),
+                        " WHERE place = ?1 AND was_sent = 0",
+                    ))?
                     .execute([place.0])?;
                 continue;
             }

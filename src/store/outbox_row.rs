@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::codes;
+use super::seal::{self, Sum, int, maybe_int};
 use crate::model::{
     Confirm, Delivery, DueRow, HistoryEntry, Message, MessageId, MessageState, Payload, Place, Resend,
     Timestamp,
@@ -82,6 +83,93 @@ pub(super) struct OutRow {
     pub(super) damaged: bool,
 }
 
+/// What of a row is never changed after the insert.
+struct Fixed<'a> {
+    place: i64,
+    queued_at: i64,
+    expires_at: Option<i64>,
+    delivery: i64,
+    confirm: i64,
+    resend: i64,
+    form: i64,
+    lane: &'a [u8],
+    kind: &'a [u8],
+    key: Option<&'a [u8]>,
+    id: &'a [u8],
+    body: &'a [u8],
+}
+
+impl Fixed<'_> {
+    fn seal(&self) -> i64 {
+        Sum::default()
+            .int(self.place)
+            .int(self.queued_at)
+            .maybe_int(self.expires_at)
+            .int(self.delivery)
+            .int(self.confirm)
+            .int(self.resend)
+            .int(self.form)
+            .text(self.lane)
+            .text(self.kind)
+            .maybe_text(self.key)
+            .text(self.id)
+            .blob(self.body)
+            .seal()
+    }
+}
+
+/// What became of a row: the columns that change, in the order of [`resealed`].
+struct Fate<'a> {
+    state: i64,
+    attempts: i64,
+    strikes: i64,
+    changed_at: i64,
+    was_sent: i64,
+    maybe_delivered: i64,
+    reason: Option<&'a [u8]>,
+}
+
+impl Fate<'_> {
+    fn seal(&self) -> i64 {
+        Sum::default()
+            .int(self.state)
+            .int(self.attempts)
+            .int(self.strikes)
+            .int(self.changed_at)
+            .int(self.was_sent)
+            .int(self.maybe_delivered)
+            .maybe_text(self.reason)
+            .seal()
+    }
+}
+
+/// For `SET checksum = …`: the seal with the fate of before taken out and this one put in. The
+/// arguments are [`Fate`]'s, in its order, as SQL; a column's own name where it stays.
+macro_rules! resealed {
+    ($state:literal, $attempts:literal, $strikes:literal, $changed_at:literal, $was_sent:literal,
+     $maybe_delivered:literal, $reason:literal) => {
+        concat!(
+            "checksum = resealed(checksum, \
+             seal(state, attempts, strikes, changed_at, was_sent, maybe_delivered, reason), seal(",
+            $state,
+            ", ",
+            $attempts,
+            ", ",
+            $strikes,
+            ", ",
+            $changed_at,
+            ", ",
+            $was_sent,
+            ", ",
+            $maybe_delivered,
+            ", ",
+            $reason,
+            "))"
+        )
+    };
+}
+pub(super) use resealed;
+
 fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
     Ok(match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
@@ -94,25 +182,42 @@ fn lossy(bytes: &[u8]) -> Arc<str> {
 }
 
 impl OutRow {
-    /// The sum over all that is never changed after the insert.
-    pub(super) fn checksum(&self) -> i64 {
-        codes::checksum(
-            codes::payload_form(&self.payload),
-            &[
-                Some(self.lane.as_bytes()),
-                Some(self.kind.as_bytes()),
-                self.key.as_deref().map(str::as_bytes),
-                Some(self.id.bytes()),
-            ],
-            codes::payload_bytes(&self.payload),
-        )
+    /// The seal of the row as it stands. One that is damaged gets none that fits.
+    pub(super) fn seal(&self) -> i64 {
+        if self.damaged {
+            return 0;
+        }
+        let fixed = Fixed {
+            place: self.place,
+            queued_at: self.queued_at.as_millis(),
+            expires_at: self.expires_at.map(Timestamp::as_millis),
+            delivery: codes::delivery_code(self.delivery),
+            confirm: codes::confirm_code(self.confirm),
+            resend: codes::resend_code(self.resend),
+            form: codes::payload_form(&self.payload),
+            lane: self.lane.as_bytes(),
+            kind: self.kind.as_bytes(),
+            key: self.key.as_deref().map(str::as_bytes),
+            id: self.id.bytes(),
+            body: codes::payload_bytes(&self.payload),
+        };
+        let fate = Fate {
+            state: codes::state_code(self.state),
+            attempts: self.attempts.into(),
+            strikes: self.strikes.into(),
+            changed_at: self.changed_at.as_millis(),
+            was_sent: self.was_sent.into(),
+            maybe_delivered: self.maybe_delivered.into(),
+            reason: self.reason.as_deref().map(str::as_bytes),
+        };
+        seal::both(fixed.seal(), fate.seal())
     }
 
-    /// Reads a row of [`COLUMNS`].
+    /// Reads a row of [`columns`].
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let place: i64 = row.get(0)?;
-        let form: i64 = row.get(12)?;
-        let sum: i64 = row.get(13)?;
+        let form = int(row, 12)?;
+        let sum = int(row, 13)?;
         let lane = bytes(row, 14)?.unwrap_or_default();
         let kind = bytes(row, 15)?.unwrap_or_default();
         let key = bytes(row, 16)?;
@@ -120,31 +225,58 @@ impl OutRow {
         let body = bytes(row, 19)?.unwrap_or_default();
         let is_own = matches!(row.get_ref(17)?, ValueRef::Blob(_));
 
-        let state = codes::state(row.get(1)?);
+        let state = codes::state(int(row, 1)?);
+        let expires_at = maybe_int(row, 6)?;
+        let (delivery, confirm, resend) = (int(row, 7)?, int(row, 8)?, int(row, 9)?);
+        let fixed = Fixed {
+            place,
+            queued_at: int(row, 4)?,
+            expires_at,
+            delivery,
+            confirm,
+            resend,
+            form,
+            lane,
+            kind,
+            key,
+            id,
+            body,
+        };
+        let fate = Fate {
+            state: int(row, 1)?,
+            attempts: int(row, 2)?,
+            strikes: int(row, 3)?,
+            changed_at: int(row, 5)?,
+            was_sent: int(row, 10)?,
+            maybe_delivered: int(row, 11)?,
+            reason: bytes(row, 18)?,
+        };
+        let fits = if seal::is_one(sum) {
+            seal::both(fixed.seal(), fate.seal()) == sum
+        } else {
+            codes::checksum(form, &[Some(lane), Some(kind), key, Some(id)], body) == sum
+        };
         let payload = codes::payload(form, body);
         let row_id = if is_own {
             Uuid::from_slice(id).ok().map(RowId::Own)
         } else {
             std::str::from_utf8(id).ok().and_then(|id| MessageId::new(id).ok()).map(RowId::Named)
         };
-        let damaged = state.is_none()
-            || payload.is_none()
-            || row_id.is_none()
-            || codes::checksum(form, &[Some(lane), Some(kind), key, Some(id)], body) != sum;
+        let damaged = state.is_none() || payload.is_none() || row_id.is_none() || !fits;
 
         Ok(Self {
             place,
             state: state.unwrap_or(MessageState::Parked),
-            attempts: row.get::<_, i64>(2)?.try_into().unwrap_or(0),
-            strikes: row.get::<_, i64>(3)?.try_into().unwrap_or(0),
-            queued_at: Timestamp::from_millis(row.get(4)?),
-            changed_at: Timestamp::from_millis(row.get(5)?),
-            expires_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
-            delivery: codes::delivery(row.get(7)?),
-            confirm: codes::confirm(row.get(8)?),
-            resend: codes::resend(row.get(9)?),
-            was_sent: row.get(10)?,
-            maybe_delivered: row.get(11)?,
+            attempts: fate.attempts.try_into().unwrap_or(0),
+            strikes: fate.strikes.try_into().unwrap_or(0),
+            queued_at: Timestamp::from_millis(fixed.queued_at),
+            changed_at: Timestamp::from_millis(fate.changed_at),
+            expires_at: expires_at.map(Timestamp::from_millis),
+            delivery: codes::delivery(delivery),
+            confirm: codes::confirm(confirm),
+            resend: codes::resend(resend),
+            was_sent: fate.was_sent != 0,
+            maybe_delivered: fate.maybe_delivered != 0,
             lane: lossy(lane),
             kind: lossy(kind),
             key: key.map(lossy),

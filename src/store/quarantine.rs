@@ -1,10 +1,12 @@
 //! Frames that could not be read, kept for people. Each has a row in the event sequence; taking
 //! the frame away leaves that row, so the sequence keeps telling that something was there.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codes::{self, int};
 use super::desk::Desk;
+use super::outbox_row::DAMAGED;
+use super::seal::{self, Sum};
 use super::trouble::{Trouble, not_found};
 use crate::model::{Frame, QuarantineEntry, Seq, Timestamp};
 
@@ -22,8 +24,8 @@ pub(super) fn put(
     };
     desk.conn
         .prepare_cached(
-            "INSERT INTO quarantine (seq, received_at, reason, detail, form, frame)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO quarantine (seq, received_at, reason, detail, form, frame, seal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, seal(?1, ?2, ?3, ?4, ?5, ?6))",
         )?
         .execute(params![seq, received_at.as_millis(), reason, detail, form, bytes])?;
     desk.tally.quarantined += 1;
@@ -41,7 +43,8 @@ pub(super) fn list(
     after: Seq,
 ) -> rusqlite::Result<(Vec<QuarantineEntry>, bool)> {
     let mut statement = conn.prepare_cached(
-        "SELECT seq, received_at, reason, detail, frame FROM quarantine WHERE seq > ?1 ORDER BY seq",
+        "SELECT seq, received_at, reason, detail, frame, form, seal FROM quarantine
+         WHERE seq > ?1 ORDER BY seq",
     )?;
     let mut rows = statement.query([after.0])?;
     let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -51,15 +54,41 @@ pub(super) fn list(
         if entries.len() >= limit || (bytes > PAGE_BYTES && !entries.is_empty()) {
             return Ok((entries, true));
         }
-        entries.push(QuarantineEntry {
-            id: Seq(row.get(0)?),
-            received_at: Timestamp::from_millis(row.get(1)?),
-            reason: row.get(2)?,
-            detail: row.get(3)?,
-            raw: raw(frame),
+        entries.push(if is_sound(row)? {
+            QuarantineEntry {
+                id: Seq(row.get(0)?),
+                received_at: Timestamp::from_millis(row.get(1)?),
+                reason: row.get(2)?,
+                detail: row.get(3)?,
+                raw: raw(frame),
+            }
+        } else {
+            QuarantineEntry {
+                id: Seq(row.get(0)?),
+                received_at: Timestamp::from_millis(0),
+                reason: DAMAGED.to_owned(),
+                detail: "this entry is not what was written".to_owned(),
+                raw: String::new(),
+            }
         });
     }
     Ok((entries, false))
+}
+
+/// Whether a row of [`list`] is what was written. Those of version 1 have no seal.
+fn is_sound(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let Some(sealed) = seal::maybe_int(row, 6)? else {
+        return Ok(true);
+    };
+    let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
+    let sum = Sum::default()
+        .int(seal::int(row, 0)?)
+        .int(seal::int(row, 1)?)
+        .text(text(2)?)
+        .text(text(3)?)
+        .int(seal::int(row, 5)?)
+        .blob(text(4)?);
+    Ok(sum.seal() == sealed)
 }
 
 fn raw(frame: &[u8]) -> String {

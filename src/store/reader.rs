@@ -3,17 +3,20 @@
 
 use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::codes::int;
 use super::handle::lock;
+use super::hop::next_readable;
 use super::inbox::event_columns;
 use super::outbox_row::{OutRow, columns};
 use super::trouble::{is_damage, is_unreadable, refusal_for};
 use super::{EventPage, EventQuery, MessagePage, MessageQuery, QuarantinePage, StatePage, Stored, suspicion};
 use super::{inbox, memory, outbox, quarantine};
-use crate::model::{EventRow, MessageId, Place, Refusal, RowKind, Seq, Transition, TypeGlob};
+use crate::model::{
+    EventRow, GapReason, MessageId, Place, Refusal, RowKind, Seq, Timestamp, Transition, TypeGlob,
+};
 
 /// Questions that may wait.
 pub(super) const INBOX: usize = 256;
@@ -51,7 +54,13 @@ pub(super) fn run(
         match question {
             Question::Message(id, reply) => answer.give(reply, |conn| message(conn, &id)),
             Question::Messages(query, reply) => answer.give(reply, |conn| messages(conn, &query)),
-            Question::Events(query, reply) => answer.give(reply, |conn| events(conn, &query)),
+            Question::Events(query, reply) => {
+                let page = events(&answer.conn, &query).or_else(|error| {
+                    answer.note(&error);
+                    around_damage(&answer.conn, &query, error)
+                });
+                answer.give(reply, |_| page);
+            }
             Question::StateOf(kind, key, reply) => {
                 answer.give(reply, |conn| inbox::state_of(conn, &kind, &key));
             }
@@ -137,20 +146,26 @@ fn messages(conn: &Connection, query: &MessageQuery) -> rusqlite::Result<Message
     Ok(page)
 }
 
-fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<EventPage> {
-    // One transaction, so that the marks fit the rows.
-    let transaction = conn.unchecked_transaction()?;
-    let (first, last, pruned): (i64, i64, i64) = transaction
+/// A page with the marks as they stand, from this number on; the last number and the pruned one.
+fn empty_page(conn: &Connection, from: i64) -> rusqlite::Result<(EventPage, i64, i64)> {
+    let (first, last, pruned): (i64, i64, i64) = conn
         .prepare_cached("SELECT first_seq, last_seq, pruned_through FROM tally WHERE one = 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let from = query.from.0.max(1);
-    let mut page = EventPage {
+    let page = EventPage {
         next: Seq(from),
         first_seq: (first > 0).then_some(Seq(first)),
         last_seq: (last > 0).then_some(Seq(last)),
         pruned: (from <= pruned).then_some((Seq(from), Seq(pruned))),
         ..EventPage::default()
     };
+    Ok((page, last, pruned))
+}
+
+fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<EventPage> {
+    // One transaction, so that the marks fit the rows.
+    let transaction = conn.unchecked_transaction()?;
+    let from = query.from.0.max(1);
+    let (mut page, ..) = empty_page(&transaction, from)?;
     let mut bytes = 0_usize;
     {
         let mut statement = transaction.prepare_cached(concat!(
@@ -183,6 +198,66 @@ fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<EventPage> 
         }
     }
     transaction.finish()?;
+    Ok(page)
+}
+
+/// A page of events where some cannot be read: each number that cannot is told as a gap.
+fn around_damage(
+    conn: &Connection,
+    query: &EventQuery,
+    error: rusqlite::Error,
+) -> rusqlite::Result<EventPage> {
+    if !is_damage(&error) && !is_unreadable(&error) {
+        return Err(error);
+    }
+    // Where not even this can be read there is nothing to go around.
+    let from = query.from.0.max(1);
+    let (mut page, last, pruned) = empty_page(conn, from)?;
+    let limit = query.limit.min(SCAN);
+    let (mut at, mut bytes) = (from.max(pruned + 1), 0);
+    while at <= last && page.rows.len() < limit && bytes <= query.bytes {
+        let found = conn
+            .prepare_cached(concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM inbox WHERE seq >= ?1 ORDER BY seq LIMIT 1"
+            ))?
+            .query_row([at], inbox::read)
+            .optional();
+        let next = match found {
+            Ok(Some(row)) => {
+                let seq = row.seq.map_or(at, |seq| seq.0);
+                let wanted = match &row.kind {
+                    RowKind::Event { kind, .. } => fits(&query.types, kind),
+                    RowKind::Gap(_) | RowKind::Bad => true,
+                };
+                if wanted {
+                    bytes += body_length(&row);
+                    page.rows.push(Arc::new(row));
+                }
+                seq + 1
+            }
+            Ok(None) => last + 1,
+            Err(_) => {
+                let readable = |at: i64| {
+                    conn.prepare_cached("SELECT seq, body FROM inbox WHERE seq >= ?1 ORDER BY seq LIMIT 1")
+                        .and_then(|mut statement| statement.query_row([at], |_| Ok(())).optional())
+                        .is_ok()
+                };
+                let next = next_readable(at, last, readable).map_or(last + 1, |next| next.max(at + 1));
+                let room = limit - page.rows.len();
+                let next = next.min(at.saturating_add(int(room)));
+                page.rows.extend((at..next).map(|seq| {
+                    let kind = RowKind::Gap(GapReason::Corruption);
+                    Arc::new(EventRow { seq: Some(Seq(seq)), received_at: Timestamp::default(), kind })
+                }));
+                next
+            }
+        };
+        at = next;
+    }
+    page.more = at <= last;
+    page.next = Seq(at.max(from));
     Ok(page)
 }
 

@@ -8,16 +8,21 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use super::codes::{self, int};
+use super::hop::next_readable;
 use super::open::{
     OpenError, beside, build, create_private, open_sound, put_in_place, remove_if_there, sync_folder,
 };
 use super::outbox_row::{OutRow, columns};
-use super::{Settings, Stop, inbox, outbox, rescue, suspicion};
+use super::wreck::open_damaged;
+use super::{Settings, Stop, inbox, outbox, rescue, seal, suspicion};
 use crate::clock::Clock;
 use crate::model::GapReason;
+
+/// Rows that stand for a missing one each, at most; beyond them the gap at the end speaks for all.
+const GAPS: usize = 10_000;
 
 /// Reads that may fail while looking for the next readable row of a table.
 const TRIES: usize = 10_000;
@@ -125,6 +130,7 @@ fn rebuild(settings: &Settings, clock: Clock, aside: &Path, why: &str) -> Result
         for table in SMALL_TABLES {
             copy(old, &desk.conn, table, |_| true, &mut saved.lost).map_err(failed)?;
         }
+        seal::seal_all(&desk.conn).map_err(failed)?;
         desk.tally.last_transition = highest(&desk.conn, "transitions", "number").map_err(failed)?;
     }
     let now = clock.now().wall;
@@ -146,61 +152,23 @@ fn rebuild(settings: &Settings, clock: Clock, aside: &Path, why: &str) -> Result
     Ok(saved)
 }
 
-/// A connection to what is left, that writes nothing. Where the first page is gone, which says
-/// what is where, a copy gets that of a new file: all files of a version begin alike.
-fn open_damaged(aside: &Path, fresh: &Path, scratch: &Path) -> Option<Connection> {
-    let readable = |conn: &Connection| {
-        conn.prepare("SELECT place FROM outbox LIMIT 1").is_ok()
-            && conn.prepare("SELECT seq FROM inbox LIMIT 1").is_ok()
-    };
-    let open = |path: &Path| {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Connection::open_with_flags(path, flags).ok().filter(readable)
-    };
-    if let Some(conn) = open(aside) {
-        return Some(conn);
-    }
-    let patched = (|| -> std::io::Result<()> {
-        use std::io::{Seek as _, SeekFrom, Write as _};
-        const PAGE: usize = 4096;
-        for suffix in ["", "-wal", "-shm"] {
-            remove_if_there(&beside(scratch, suffix))?;
-        }
-        create_private(scratch)?;
-        std::fs::copy(aside, scratch)?;
-        if beside(aside, "-wal").exists() {
-            std::fs::copy(beside(aside, "-wal"), beside(scratch, "-wal"))?;
-        }
-        let mut page = std::fs::read(fresh)?;
-        page.truncate(PAGE);
-        let pages = std::fs::metadata(scratch)?.len() / PAGE as u64;
-        let pages = u32::try_from(pages).unwrap_or(u32::MAX).max(1).to_be_bytes();
-        // File format, 1.3: size in pages at 28, free list at 32 and 36, and what makes 28 valid.
-        page[28..32].copy_from_slice(&pages);
-        page[32..40].fill(0);
-        let change_counter: [u8; 4] = [page[24], page[25], page[26], page[27]];
-        page[92..96].copy_from_slice(&change_counter);
-        let mut file = std::fs::OpenOptions::new().write(true).open(scratch)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&page)
-    })();
-    patched.ok().and_then(|()| open(scratch))
-}
-
-/// Calls `each` for every row of `table` that can be read, in the order of `key`; hops over what
-/// cannot. Gives the number of hops.
+/// Calls `each` for every row of `table` that can be read, in the order of `key`, and gives the
+/// holes: keys from and to which nothing could be read.
 fn rows(
     old: &Connection,
     table: &str,
     key: &str,
     columns: &str,
+    last: i64,
     mut each: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
-) -> usize {
+) -> Vec<(i64, i64)> {
     let sql = format!("SELECT {columns} FROM {table} WHERE {key} > ?1 ORDER BY {key}");
-    let last: i64 = old
+    let first = format!("SELECT {key} FROM {table} WHERE {key} >= ?1 ORDER BY {key} LIMIT 1");
+    let last = old
         .query_row(&format!("SELECT {key} FROM {table} ORDER BY {key} DESC LIMIT 1"), [], |row| row.get(0))
-        .unwrap_or(i64::MAX);
-    let (mut after, mut hop, mut hops) = (i64::MIN, 1_i64, 0);
+        .unwrap_or(0)
+        .max(last);
+    let (mut after, mut holes) = (i64::MIN, Vec::new());
     for _ in 0..TRIES {
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = old.prepare(&sql)?;
@@ -212,28 +180,45 @@ fn rows(
                     return Err(rusqlite::Error::QueryReturnedNoRows);
                 }
                 each(row)?;
-                (after, hop) = (at, 1);
+                after = at;
             }
             Ok(())
         };
         if read().is_ok() {
-            return hops;
+            return holes;
         }
-        hops += 1;
-        after = after.max(0).saturating_add(hop);
-        hop = hop.saturating_mul(2);
-        if after >= last {
-            return hops;
+        let from = after.max(0) + 1;
+        let readable = |at: i64| {
+            old.query_row(&first, [at], |row| row.get::<_, i64>(0))
+                .optional()
+                .is_ok_and(|found| found.is_none_or(|found| found >= at))
+        };
+        match next_readable(from, last, readable) {
+            Some(next) if next > from => {
+                holes.push((from, next - 1));
+                after = next - 1;
+            }
+            // The row can be found but not read: it alone is left out.
+            Some(_) => {
+                holes.push((from, from));
+                after = from;
+            }
+            None => {
+                if from <= last {
+                    holes.push((from, last));
+                }
+                return holes;
+            }
         }
     }
-    hops
+    holes
 }
 
 fn messages(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -> rusqlite::Result<()> {
     let mut failed = None;
     let lost = &mut saved.lost;
     let kept = &mut saved.messages;
-    let hops = rows(old, "outbox", "place", columns!(), |row| {
+    let holes = rows(old, "outbox", "place", columns!(), 0, |row| {
         let row = OutRow::read(row)?;
         if row.damaged {
             *lost += 1;
@@ -251,7 +236,7 @@ fn messages(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -
         }
         Ok(())
     });
-    saved.lost += hops;
+    saved.lost += holes.len();
     failed.map_or(Ok(()), Err)
 }
 
@@ -264,31 +249,44 @@ fn events(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -> 
         |row| matches!(&row[0], Value::Integer(number) if streams.insert(*number)),
         &mut saved.lost,
     )?;
+    let marks = "SELECT last_seq, pruned_through, last_place FROM tally WHERE one = 1";
+    let marks: Option<(i64, i64, i64)> =
+        old.query_row(marks, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).ok();
     let mut kept = HashSet::new();
+    let mut unsound = Vec::new();
     let tally = &mut desk.tally;
-    copy(
+    let mut holes = copy_to(
         old,
         &desk.conn,
         &INBOX,
+        marks.map_or(0, |(last, ..)| last),
         |row| {
-            let (Value::Integer(seq), Value::Integer(form), Value::Integer(sum)) =
-                (&row[0], &row[2], &row[3])
+            let Value::Integer(seq) = row[0] else { return false };
+            let (Value::Integer(received_at), Value::Integer(form), Value::Integer(sum)) =
+                (&row[1], &row[2], &row[3])
             else {
+                unsound.push(seq);
                 return false;
             };
-            let (seq, form, sum) = (*seq, *form, *sum);
-            let (Some(form_of), body) = (codes::form(form), bytes(&row[8]).unwrap_or_default()) else {
+            let stream = if let Value::Integer(stream) = &row[4] { Some(*stream) } else { None };
+            let body = bytes(&row[8]).unwrap_or_default();
+            let written = inbox::Written {
+                seq,
+                received_at: *received_at,
+                form: *form,
+                stream,
+                kind: bytes(&row[5]),
+                id: bytes(&row[6]),
+                key: bytes(&row[7]),
+                body,
+            };
+            let Some(form_of) = codes::form(*form).filter(|_| written.fits(*sum)) else {
+                unsound.push(seq);
                 return false;
             };
-            if codes::checksum(form, &[bytes(&row[5]), bytes(&row[6]), bytes(&row[7])], body) != sum {
-                return false;
-            }
             tally.inbox_rows += 1;
             tally.events += i64::from(form_of == codes::Form::Event);
             tally.inbox_bytes += int(body.len());
-            if !matches!(&row[4], Value::Integer(stream) if streams.contains(stream)) {
-                row[4] = Value::Null;
-            }
             tally.last_seq = tally.last_seq.max(seq);
             tally.first_seq = if tally.first_seq == 0 { seq } else { tally.first_seq.min(seq) };
             kept.insert(seq);
@@ -296,6 +294,7 @@ fn events(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -> 
         },
         &mut saved.lost,
     )?;
+    holes.extend(unsound.iter().map(|seq| (*seq, *seq)));
     saved.events = usize::try_from(tally.events).unwrap_or(0);
     copy(
         old,
@@ -312,16 +311,21 @@ fn events(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -> 
         &mut saved.lost,
     )?;
     // Numbers go on where they were, as far as that can be known.
-    let marks = "SELECT last_seq, pruned_through, last_place FROM tally WHERE one = 1";
-    if let Ok((last, pruned, place)) =
-        old.query_row(marks, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-    {
+    if let Some((last, pruned, place)) = marks {
         tally.last_seq = tally.last_seq.max(last);
         tally.pruned_through = pruned;
         tally.last_place = tally.last_place.max(place);
     }
     tally.tail = tally.last_place;
-    Ok(())
+    // Each number that is missing is told where it would have stood. (Some of them may never have
+    // been given to a row; that much less was lost.)
+    let now = desk.clock.now().wall;
+    let from = desk.tally.pruned_through + 1;
+    let missing = holes.into_iter().flat_map(|(first, last)| first.max(from)..=last);
+    for seq in missing.filter(|seq| !kept.contains(seq)).take(GAPS) {
+        inbox::insert_damaged(desk, seq, now)?;
+    }
+    inbox::settle_first(desk)
 }
 
 fn bytes(value: &Value) -> Option<&[u8]> {
@@ -366,23 +370,35 @@ const SMALL_TABLES: &[Table] = &[
     Table { name: "transitions", columns: "number, body", count: 2, numbered: true },
 ];
 
-/// Copies the rows of a table that can be read and that `wanted` takes (it may change them).
+/// As [`copy_to`], where nobody asks for the holes.
 fn copy(
     old: &Connection,
     new: &Connection,
     table: &Table,
-    mut wanted: impl FnMut(&mut [Value]) -> bool,
+    wanted: impl FnMut(&[Value]) -> bool,
     lost: &mut usize,
 ) -> rusqlite::Result<()> {
+    copy_to(old, new, table, 0, wanted, lost).map(drop)
+}
+
+/// Copies the rows of a table that can be read and that `wanted` takes. Keys go up to `last` at
+/// least. Gives the holes, where the key is a number.
+fn copy_to(
+    old: &Connection,
+    new: &Connection,
+    table: &Table,
+    last: i64,
+    mut wanted: impl FnMut(&[Value]) -> bool,
+    lost: &mut usize,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
     let places = vec!["?"; table.count].join(", ");
-    let Table { name, columns, count, numbered } = *table;
+    let Table { name, columns, count, .. } = *table;
     let mut insert = new.prepare(&format!("INSERT OR IGNORE INTO {name} ({columns}) VALUES ({places})"))?;
     let mut failed = None;
     let mut skipped = 0;
     let mut each = |row: &rusqlite::Row<'_>| -> rusqlite::Result<()> {
-        let mut values =
-            (0..count).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>()?;
-        if !wanted(&mut values) {
+        let values = (0..count).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>()?;
+        if !wanted(&values) {
             skipped += 1;
         } else if let Err(error) = insert.execute(params_from_iter(values)) {
             if super::trouble::weigh(&error) == super::trouble::Weight::Statement {
@@ -393,12 +409,15 @@ fn copy(
         }
         Ok(())
     };
-    if numbered {
+    let mut holes = Vec::new();
+    if table.numbered {
         let key = columns.split(',').next().unwrap_or_default();
-        *lost += rows(old, name, key, columns, each);
+        holes = rows(old, name, key, columns, last, each);
+        *lost += holes.len();
     } else {
+        let sound = seal::sound_rows(old, name);
         let mut read = || -> rusqlite::Result<()> {
-            let mut statement = old.prepare(&format!("SELECT {columns} FROM {name}"))?;
+            let mut statement = old.prepare(&format!("SELECT {columns} FROM {name}{sound}"))?;
             let mut found = statement.query([])?;
             while let Some(row) = found.next()? {
                 each(row)?;
@@ -408,7 +427,7 @@ fn copy(
         *lost += usize::from(read().is_err());
     }
     *lost += skipped;
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(holes), Err)
 }
 
 fn highest(conn: &Connection, table: &str, key: &str) -> rusqlite::Result<i64> {

@@ -3,10 +3,12 @@
 //! The writer holds it in memory and writes it in every commit. When a batch is rolled back the
 //! copy from before it is put back, so a number of a rolled-back batch was never seen by anyone.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params_from_iter};
 
 use super::Counters;
 use super::codes::{self, confirmed, count, unfinished};
+use super::seal::Sum;
+use super::trouble::damaged;
 use crate::model::{MessageState, Seq, Timestamp};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +48,8 @@ impl Tally {
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         conn.query_row("SELECT * FROM tally WHERE one = 1", [], |row| {
             let last_place = row.get("last_place")?;
-            Ok(Self {
+            let seal: Option<i64> = row.get("seal")?;
+            let loaded = Self {
                 last_place,
                 low_place: row.get("low_place")?,
                 unfinished: row.get("unfinished")?,
@@ -68,19 +71,17 @@ impl Tally {
                 tail: last_place,
                 low_is_stale: true,
                 oldest_queued_at: None,
-            })
+            };
+            match seal {
+                Some(seal) if seal != loaded.seal() => Err(damaged("its numbers are not what was written")),
+                Some(_) | None => Ok(loaded),
+            }
         })
     }
 
-    pub(super) fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
-        conn.prepare_cached(
-            "INSERT OR REPLACE INTO tally (one, last_place, low_place, unfinished, parked, uncertain,
-                outbox_bytes, finished, confirmed_total, dropped_total, last_seq, first_seq,
-                pruned_through, inbox_rows, events, inbox_bytes, quarantined, duplicates_total,
-                last_transition)
-             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
-        )?
-        .execute(params![
+    /// The columns, in their order.
+    const fn numbers(&self) -> [i64; 18] {
+        [
             self.last_place,
             self.low_place,
             self.unfinished,
@@ -99,7 +100,23 @@ impl Tally {
             self.quarantined,
             self.duplicates_total,
             self.last_transition,
-        ])?;
+        ]
+    }
+
+    fn seal(&self) -> i64 {
+        self.numbers().into_iter().fold(Sum::default(), Sum::int).seal()
+    }
+
+    pub(super) fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
+        let numbers = self.numbers();
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO tally (one, last_place, low_place, unfinished, parked, uncertain,
+                outbox_bytes, finished, confirmed_total, dropped_total, last_seq, first_seq,
+                pruned_through, inbox_rows, events, inbox_bytes, quarantined, duplicates_total,
+                last_transition, seal)
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        )?
+        .execute(params_from_iter(numbers.into_iter().chain([self.seal()])))?;
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! The store as other rooms use it, each test on a database of its own.
 
 mod commit;
+mod flips;
 mod inbound;
 mod keeping;
 mod numbers;
+mod older;
 mod opening;
 mod outbound;
 
@@ -41,7 +43,6 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
             keep_finished: 1000,
             keep_finished_age: Duration::from_secs(3600),
         },
-        ages_after: Duration::ZERO,
         inbox: InboxSettings { max_events: 10_000, max_age: Duration::from_secs(3600), max_bytes: 1 << 24 },
     }
 }

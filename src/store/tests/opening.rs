@@ -127,21 +127,22 @@ fn a_folder_that_cannot_be_written_is_a_storage_error() {
     assert!(error.to_string().contains("missing"), "{error}");
 }
 
-const NEXT: &[&str] = &[migrations::MIGRATIONS[0], "ALTER TABLE outbox ADD COLUMN colour TEXT"];
+const NEXT: &[&str] =
+    &[migrations::MIGRATIONS[0], migrations::MIGRATIONS[1], "ALTER TABLE outbox ADD COLUMN colour TEXT"];
 
 #[tokio::test]
 async fn p15_an_older_database_is_copied_and_brought_up_with_all_its_rows() {
     let room = filled().await;
     let old = std::fs::read(room.path()).unwrap();
     let found = open_sound(&room.settings, Clock::start(), NEXT).unwrap();
-    assert!(found.notes[0].contains("version 1 to 2"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("version 2 to 3"), "{:?}", found.notes);
     let count = |conn: &Connection| -> i64 {
         conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(count(&found.desk.conn), 200);
     found.desk.conn.prepare("SELECT colour FROM outbox").unwrap();
     drop(found);
-    let copy = migrations::backup_path(&room.path(), 1);
+    let copy = migrations::backup_path(&room.path(), 2);
     let backup = Connection::open(&copy).unwrap();
     assert_eq!(count(&backup), 200);
     assert!(backup.prepare("SELECT colour FROM outbox").is_err());
@@ -153,8 +154,11 @@ async fn p15_an_older_database_is_copied_and_brought_up_with_all_its_rows() {
 #[tokio::test]
 async fn p15_a_migration_that_fails_leaves_the_old_database() {
     let room = filled().await;
-    let broken: &[&str] =
-        &[migrations::MIGRATIONS[0], "ALTER TABLE outbox ADD COLUMN colour TEXT; SELECT nonsense"];
+    let broken: &[&str] = &[
+        migrations::MIGRATIONS[0],
+        migrations::MIGRATIONS[1],
+        "ALTER TABLE outbox ADD COLUMN colour TEXT; SELECT nonsense",
+    ];
     assert!(matches!(
         open_sound(&room.settings, Clock::start(), broken),
         Err(Stop::Damaged(_) | Stop::Refused(_))
@@ -313,4 +317,29 @@ async fn an_unclean_end_is_noticed() {
         std::fs::copy(beside(&room.path(), suffix), beside(&settings.path, suffix)).unwrap();
     }
     assert!(open(settings).unclean);
+}
+
+#[tokio::test]
+async fn p14_a_broken_log_gives_back_what_stands_behind_the_break() {
+    let room = Room::new();
+    for number in 0..50 {
+        room.send(named(&format!("m{number}"), &"x".repeat(300))).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(&dir);
+    for suffix in ["", "-wal", ".in-use"] {
+        std::fs::copy(beside(&room.path(), suffix), beside(&settings.path, suffix)).unwrap();
+    }
+    let log = beside(&settings.path, "-wal");
+    let mut bytes = std::fs::read(&log).unwrap();
+    // In the middle of a page, in the middle of the log.
+    let at = 32 + (bytes.len() / 4120 / 2) * 4120 + 24 + 3000;
+    bytes[at] ^= 0x10;
+    std::fs::write(&log, &bytes).unwrap();
+    let opened = open(settings.clone());
+    assert_eq!(opened.notes.len(), 1, "{:?}", opened.notes);
+    assert!(opened.notes[0].contains("commits behind the break"), "{:?}", opened.notes);
+    let messages = opened.store.list_messages(all_messages()).await.unwrap().rows.len();
+    assert!(messages >= 48, "{messages}: {:?}", opened.notes);
+    assert!(opened.store.full_check().await.unwrap().is_sound());
 }
