@@ -4,7 +4,6 @@
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod delivery;
-mod doctor;
 mod faults;
 #[cfg(target_os = "linux")]
 mod frames;

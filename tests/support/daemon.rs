@@ -139,6 +139,11 @@ impl Daemon {
         self.wait_for_end()
     }
 
+    /// How the daemon ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().unwrap())
+    }
+
     /// Waits until the daemon has ended by itself.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the daemon runs");

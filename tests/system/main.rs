@@ -6,8 +6,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
-mod machines;
-mod network;
+mod disk;
+mod power;
 #[path = "../support/mod.rs"]
 mod support;
-mod time;
+mod sweep;
+mod traffic;
+mod volume;
