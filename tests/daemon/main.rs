@@ -6,6 +6,8 @@
 mod delivery;
 mod faults;
 #[cfg(target_os = "linux")]
+mod flood;
+#[cfg(target_os = "linux")]
 mod frames;
 mod half_open;
 mod lifecycle;
