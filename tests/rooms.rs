@@ -101,6 +101,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("schemars", &["model", "rpc"]),
     ("sd_notify", &["daemon"]),
     ("secrecy", &["model"]),
+    ("socket2", &["link"]),
     ("strsim", &["config", "dialect"]),
     ("tokio_rustls", &["link"]),
     ("tokio_tungstenite", &["link", "dev_server"]),

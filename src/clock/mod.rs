@@ -1,9 +1,14 @@
 //! The only room that asks for the time.
 //!
 //! [`Clock::now`] gives all three senses of it at once ([`Moment`]): a monotonic instant that
-//! counts sleep, the steady wall clock for TTLs, and the wall clock for showing.
+//! counts sleep, the steady wall clock for TTLs, and the wall clock for showing. [`Alarm`] wakes at a
+//! point of the first, [`Vigil`] tells of sleep and of a wall clock that was set.
+
+mod alarm;
 
 use crate::model::{Instant, Moment, Timestamp};
+
+pub use alarm::{Alarm, Shift, Vigil};
 
 /// Tells the time. Cheap to copy; all copies of one run agree.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +22,13 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self { origin_instant: monotonic(), origin_wall: wall() }
+    }
+
+    /// This clock, its steady time going on from `last` where it would begin before it: between two
+    /// runs no time runs backwards, so a machine that starts in 1970 does not stretch deadlines.
+    #[must_use]
+    pub fn not_before(self, last: Timestamp) -> Self {
+        Self { origin_wall: self.origin_wall.max(last), ..self }
     }
 
     /// What time it is.
@@ -45,21 +57,30 @@ impl Clock {
     }
 }
 
-/// `CLOCK_BOOTTIME` counts sleep and ignores steps of the wall clock.
-#[cfg(target_os = "linux")]
+/// Counts sleep and ignores steps of the wall clock: `CLOCK_BOOTTIME` on Linux, `CLOCK_MONOTONIC` on
+/// macOS.
+#[cfg(unix)]
 fn monotonic() -> Instant {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    // Boot time is never negative.
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let at = rustix::time::clock_gettime(clock);
+    // The time since the start of the machine is never negative.
     let secs = u64::try_from(at.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(at.tv_nsec).unwrap_or(0);
     Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// Elsewhere the standard clock: it counts sleep on Windows and, by `CLOCK_UPTIME_RAW`, does not
-/// on macOS, where a wake is noticed by the gap between ticks of the wall clock.
-#[cfg(not(target_os = "linux"))]
-#[allow(clippy::disallowed_methods, reason = "this room is where the time is asked for")]
+/// Elsewhere the standard clock. On Windows it counts sleep.
+#[cfg(not(unix))]
 fn monotonic() -> Instant {
+    awake()
+}
+
+/// The standard clock, which stands still while a Unix machine sleeps.
+#[allow(clippy::disallowed_methods, reason = "this room is where the time is asked for")]
+fn awake() -> Instant {
     use std::sync::OnceLock;
     static ORIGIN: OnceLock<std::time::Instant> = OnceLock::new();
     let origin = *ORIGIN.get_or_init(std::time::Instant::now);

@@ -24,7 +24,7 @@ pub mod units;
 
 pub use modes::{check_private_dir, check_secret_file, ensure_closed_dir, ensure_private_dir};
 pub use paths::{Environment, Places, Platform, Sources, locate};
-pub use problem::{Problem, Severity, render, render_json};
+pub use problem::{Problem, Severity, render, render_json, shorten};
 pub use reader::{Entry, KeyDoc, Origin};
 pub use server_url::ServerUrl;
 pub use settings::{

@@ -182,7 +182,8 @@ pub fn render_json(problems: &[Problem]) -> serde_json::Value {
 }
 
 /// `path` with `~` for the home folder.
-pub(super) fn shorten(path: &Path, home: Option<&Path>) -> String {
+#[must_use]
+pub fn shorten(path: &Path, home: Option<&Path>) -> String {
     match home.filter(|home| home.parent().is_some()).and_then(|home| path.strip_prefix(home).ok()) {
         Some(rest) => Path::new("~").join(rest).display().to_string(),
         None => path.display().to_string(),

@@ -1,6 +1,7 @@
 //! The one place where the configuration becomes the settings of the rooms.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::policy::Policy;
 use crate::config::{AuthMethod, Config, DialectChoice, HeartbeatMode, Problem, TokenSource};
@@ -12,6 +13,8 @@ use crate::{link, session, store};
 
 /// Bytes of unconfirmed messages on the wire.
 const WINDOW_BYTES: usize = 1 << 20;
+/// How long after a start nothing is pruned for its age: a clock that is wrong at boot is set by then.
+const AGES_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Everything the configuration decides, ready for the rooms.
 #[derive(Debug)]
@@ -214,6 +217,7 @@ fn store_settings(config: &Config, server_key: String) -> store::Settings {
         path: config.places.database.clone(),
         durability: config.store.durability,
         server_key,
+        ages_after: AGES_AFTER,
         outbox: store::OutboxSettings {
             max_messages: config.outbox.max_messages,
             max_bytes: config.outbox.max_bytes,

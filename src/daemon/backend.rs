@@ -16,7 +16,7 @@ use crate::model::{
     CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
     MessageId, MessageState, Moved, Place, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition,
 };
-use crate::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use crate::rpc::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use crate::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
     StatePage,
@@ -36,6 +36,8 @@ pub(super) struct Daemon {
     pub(super) policy: RwLock<Arc<Policy>>,
     pub(super) report: Report,
     pub(super) reloader: super::reload::Reloader,
+    /// One doctor at a time.
+    pub(super) doctor: tokio::sync::Mutex<()>,
     /// Cancelled: the daemon ends.
     pub(super) stop: CancellationToken,
 }
@@ -382,6 +384,10 @@ impl Backend for Shared {
 
     async fn config(&self) -> Result<serde_json::Value, Refusal> {
         Ok(self.0.reloader.shown())
+    }
+
+    async fn doctor(&self, full: bool) -> Result<Vec<Check>, Refusal> {
+        super::doctor::examine(&self.0, full).await
     }
 
     fn stop(&self) {

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 /// The lock, held as long as this lives.
 #[derive(Debug)]
@@ -35,6 +36,28 @@ pub(super) enum LockError {
     },
 }
 
+/// Who holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    /// The process, as it wrote into the file.
+    pub(super) pid: Option<u32>,
+}
+
+/// Who holds the lock at `path`, if anybody does. Whoever wants the lock in this very moment finds
+/// it taken, and tries again ([`Lock::take`]).
+pub(super) fn holder(path: &Path) -> Option<Holder> {
+    let mut file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+        Err(TryLockError::WouldBlock) => Some(Holder { pid: read_pid(&mut file) }),
+    }
+}
+
+/// How often the lock is tried for: somebody may only be looking whether it is held.
+const TRIES: u32 = 10;
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(10);
+
 impl Lock {
     /// Takes the lock at `path` and writes our pid into it.
     ///
@@ -51,12 +74,16 @@ impl Lock {
             options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         }
         let mut file = options.open(path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Held { pid: read_pid(&mut file), path: path.display().to_string() });
+        for left in (0..TRIES).rev() {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if left > 0 => std::thread::sleep(AGAIN),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file);
+                    return Err(LockError::Held { pid, path: path.display().to_string() });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         file.set_len(0).map_err(failed)?;
         file.rewind().map_err(failed)?;
@@ -74,7 +101,7 @@ fn read_pid(file: &mut File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lock, LockError};
+    use super::{Holder, Lock, LockError, holder};
 
     #[test]
     fn a_second_lock_is_refused_and_names_the_holder() {
@@ -87,6 +114,25 @@ mod tests {
         }
         drop(held);
         Lock::take(&path).expect("free again, without any clean-up");
+    }
+
+    #[test]
+    fn a_look_at_the_lock_tells_its_holder_and_keeps_nobody_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("default.lock");
+        assert_eq!(holder(&path), None, "no file, no holder");
+        let held = Lock::take(&path).expect("free");
+        assert_eq!(holder(&path), Some(Holder { pid: Some(std::process::id()) }));
+        drop(held);
+        assert_eq!(holder(&path), None);
+        let looking = std::fs::File::open(&path).expect("there");
+        looking.lock_shared().expect("nobody has it");
+        let later = std::thread::spawn(move || {
+            std::thread::sleep(super::AGAIN);
+            drop(looking);
+        });
+        Lock::take(&path).expect("a look is over soon");
+        later.join().expect("no panic");
     }
 
     #[cfg(unix)]

@@ -8,12 +8,15 @@
 mod assemble;
 mod backend;
 mod cursors;
+pub mod doctor;
 mod lock;
 mod metrics;
+mod network;
 mod pages;
 mod policy;
 mod ready;
 mod reload;
+mod renewal;
 mod report;
 mod request;
 mod serve;

@@ -27,6 +27,21 @@ impl Reloader {
         Self { sources, config: Mutex::new(config), route, turn: tokio::sync::Mutex::new(()) }
     }
 
+    /// Where the configuration comes from.
+    pub(super) const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Config {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The way to the server that is dialled now.
+    pub(super) fn route(&self) -> Route {
+        self.route.borrow().clone()
+    }
+
     /// The configuration in force, without anything secret.
     pub(super) fn shown(&self) -> serde_json::Value {
         config::show_json(&self.config.lock().unwrap_or_else(PoisonError::into_inner))

@@ -11,10 +11,11 @@ use super::assemble::Assembly;
 use super::backend::{Daemon, Shared};
 use super::cursors::Cursors;
 use super::lock::{Lock, LockError};
+use super::network::watch_network;
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
-use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready};
+use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready, renewal};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Ending, Fanout, Waits};
@@ -37,7 +38,8 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
-    let Opened { store, events, remembered, epoch, notes, unclean } = open_store(&assembly, clock).await?;
+    let Opened { store, events, remembered, epoch, notes, unclean, clock } =
+        open_store(&assembly, clock).await?;
     let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
         let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
         Failed::new(exit, format!("the socket cannot be made: {error}"), "")
@@ -99,6 +101,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         policy: RwLock::new(Arc::new(policy)),
         report,
         reloader: Reloader::new(options.sources.clone(), config, route_in),
+        doctor: tokio::sync::Mutex::default(),
         stop: stop.clone(),
     });
 
@@ -113,6 +116,16 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         waits,
     }));
     let background = CancellationToken::new();
+    tokio::spawn(background.clone().run_until_cancelled_owned(renewal::watch(
+        route.clone(),
+        Arc::clone(&fanout),
+        clock,
+    )));
+    tokio::spawn(background.clone().run_until_cancelled_owned(watch_network(
+        fanout.link.subscribe(),
+        route.clone(),
+        engine.clone(),
+    )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(

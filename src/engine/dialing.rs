@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::NewServer;
+use crate::clock::Clock;
 use crate::dialect::Dialect;
-use crate::link::credential::Credentials;
+use crate::link::credential::{Credentials, expires_at};
 use crate::link::{Connection, Dialer, Plan};
-use crate::model::{CredentialFault, Failure, Refusal, Remembered, Secret};
+use crate::model::{Failure, Refusal, Remembered, Secret};
 use crate::store::Store;
 
 type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -22,7 +23,7 @@ pub enum Dialling {
     /// A reload named another server: the store looks up what it knows of it.
     Server(Step<Result<Remembered, Refusal>>, Arc<dyn Dialect>),
     /// The credential is being read.
-    Credential(Step<Result<Option<Secret>, CredentialFault>>),
+    Credential(Step<Result<Option<Secret>, Failure>>),
     /// The connection is being made, with this credential.
     Connection(Step<Result<Connection, Failure>>, Option<Secret>),
 }
@@ -59,10 +60,20 @@ impl Dialling {
         Self::Server(Box::pin(async move { store.reconfigure(settings).await }), dialect)
     }
 
-    /// Begins with the credential.
+    /// Begins with the credential. One that has expired by its own word and our clock is not shown
+    /// to the server, unless `expired_too`.
     #[must_use]
-    pub fn begin(credentials: Arc<Credentials>) -> Self {
-        Self::Credential(Box::pin(async move { credentials.fetch().await }))
+    pub fn begin(credentials: Arc<Credentials>, clock: Clock, expired_too: bool) -> Self {
+        Self::Credential(Box::pin(async move {
+            let credential = credentials.fetch().await.map_err(Failure::NoCredential)?;
+            let now = clock.now().wall;
+            match credential.as_ref().and_then(expires_at) {
+                Some(at) if at <= now && !expired_too => {
+                    Err(Failure::CredentialExpired { source: credentials.source(), at })
+                }
+                _ => Ok(credential),
+            }
+        }))
     }
 
     /// Goes on with the connection.
@@ -83,7 +94,7 @@ impl Dialling {
             },
             Self::Credential(step) => match step.await {
                 Ok(credential) => Dialled::Credential(credential),
-                Err(fault) => Dialled::Failed(Failure::NoCredential(fault)),
+                Err(failure) => Dialled::Failed(failure),
             },
             Self::Connection(step, credential) => match step.await {
                 Ok(connection) => Dialled::Connection(connection, credential.take()),

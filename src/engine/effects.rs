@@ -6,7 +6,7 @@ use super::Outcome;
 use super::dialing::Dialling;
 use super::run::Loop;
 use crate::link::LinkCommand;
-use crate::model::{Appended, MessageId, MessageState, Moved, Severity};
+use crate::model::{Appended, HealthEntry, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
 impl Loop {
@@ -14,11 +14,12 @@ impl Loop {
     pub(super) fn carry_out(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Dial { attempt, fresh_credential } => {
-                    tracing::debug!(attempt, fresh_credential, "dialling");
+                Output::Dial { attempt, fresh_credential, expired_too } => {
+                    tracing::debug!(attempt, fresh_credential, expired_too, "dialling");
+                    self.expired_too = expired_too;
                     self.dialling = match self.new_server.take() {
                         Some(server) => Dialling::server(self.store.clone(), server),
-                        None => Dialling::begin(self.route.borrow().credentials.clone()),
+                        None => self.begin_dial(),
                     };
                 }
                 Output::AbandonDial => self.dialling = Dialling::Idle,
@@ -32,6 +33,11 @@ impl Loop {
                 Output::Publish(change) => self.publish(change),
             }
         }
+    }
+
+    /// Reads the credential, which is where a dial begins.
+    pub(super) fn begin_dial(&self) -> Dialling {
+        Dialling::begin(self.route.borrow().credentials.clone(), self.clock, self.expired_too)
     }
 
     fn publish(&mut self, change: Change) {
@@ -86,6 +92,17 @@ impl Loop {
         if self.fanout.changes.receiver_count() > 0 {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
+        }
+    }
+
+    /// Puts an entry into `health`, or takes it away.
+    pub(super) fn put_health(&self, code: &'static str, entry: Option<(Severity, String, String)>) {
+        match entry {
+            Some((severity, text, hint)) => {
+                let since = self.clock.now().wall;
+                self.fanout.health.put(HealthEntry { code: code.to_owned(), severity, since, text, hint });
+            }
+            None => self.fanout.health.clear(code),
         }
     }
 }

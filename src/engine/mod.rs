@@ -14,6 +14,7 @@ mod dialing;
 mod effects;
 mod expiry;
 mod fanout;
+mod punctual;
 mod requests;
 mod run;
 mod waits;

@@ -9,14 +9,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::asks::Asks;
 use super::dialing::{Dialled, Dialling};
 use super::expiry::Expiry;
+use super::punctual::Punctual;
 use super::requests::{Inbox, Requests};
 use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
 use crate::clock::Clock;
 use crate::link::credential::Credentials;
 use crate::link::{Connection, Dialer, LinkCommand, LinkEvent};
-use crate::model::{
-    DueRow, ErrorKind, Failure, HealthEntry, Instant, LinkState, Moment, ReasonKind, Refusal, Severity,
-};
+use crate::model::{DueRow, ErrorKind, Failure, Instant, LinkState, Moment, ReasonKind, Refusal};
 use crate::session::{Input, Session};
 use crate::store::{Store, StoreEvent};
 
@@ -85,6 +84,8 @@ pub(super) struct Loop {
     pub(super) fanout: Arc<Fanout>,
     pub(super) waits: Arc<Waits>,
     pub(super) dialling: Dialling,
+    /// The dial may show an expired credential.
+    pub(super) expired_too: bool,
     pub(super) link: Option<Connection>,
     /// The link's pump has ended; what it told last is still to be read.
     pump_ended: bool,
@@ -104,6 +105,7 @@ pub(super) struct Loop {
     pub(super) next_ephemeral: u64,
     pub(super) requests: Requests,
     pub(super) link_changed: bool,
+    pub(super) punctual: Punctual,
     expiry: Expiry,
     closing: Option<Closing>,
     stop_by: Option<Instant>,
@@ -120,6 +122,7 @@ pub async fn run(parts: Parts) -> Ending {
         fanout,
         waits,
         dialling: Dialling::Idle,
+        expired_too: false,
         link: None,
         pump_ended: false,
         writes: VecDeque::new(),
@@ -132,6 +135,7 @@ pub async fn run(parts: Parts) -> Ending {
         next_ephemeral: 0,
         requests: Requests::new(),
         link_changed: true,
+        punctual: Punctual::new(clock),
         expiry: Expiry::default(),
         closing: None,
         stop_by: None,
@@ -139,20 +143,14 @@ pub async fn run(parts: Parts) -> Ending {
     let begin = this.now();
     this.expiry.look_soon(begin);
     this.input(Input::Start);
-    let mut sleep = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
-    let mut slept_for: Option<Instant> = None;
     loop {
+        this.look_at_clocks();
         this.flush();
         if this.is_done() {
             return Ending::Stopped;
         }
         let deadline = this.deadline();
-        if deadline != slept_for {
-            slept_for = deadline;
-            if let Some(at) = deadline {
-                sleep.as_mut().reset(this.clock.deadline(at));
-            }
-        }
+        this.punctual.set(deadline);
         // A pump that has ended has nothing to say but its last words.
         let read_link = this.pump_ended || (this.session.accepts_frames() && this.asks.is_empty());
         let (events, written, room) = match this.link.as_mut() {
@@ -189,10 +187,8 @@ pub async fn run(parts: Parts) -> Ending {
             event = receive(events), if read_link => this.link_events(event),
             () = has_room(room), if !this.writes.is_empty() => {}
             () = this.store.room(), if !this.asks.is_empty() => {}
-            () = &mut sleep, if deadline.is_some() => {
-                slept_for = None;
-                this.time_is_up();
-            }
+            () = this.punctual.alarm.rung() => this.time_is_up(),
+            () = this.punctual.vigil.stirred() => {}
         }
     }
 }
@@ -245,6 +241,9 @@ impl Loop {
     }
 
     fn time_is_up(&mut self) {
+        if !self.may_judge(self.clock.instant()) {
+            return;
+        }
         let now = self.now();
         if self.closing.as_ref().is_some_and(|closing| closing.by <= now.instant) {
             self.drop_link();
@@ -376,7 +375,7 @@ impl Loop {
         match dialled {
             Dialled::Server(dialect, remembered) => {
                 self.session.use_server(dialect, &remembered);
-                self.dialling = Dialling::begin(self.route.borrow().credentials.clone());
+                self.dialling = self.begin_dial();
             }
             Dialled::Credential(credential) => {
                 let now = self.now();
@@ -414,6 +413,7 @@ impl Loop {
                 Some(LinkEvent::Frame(frame)) => self.input(Input::Frame(frame)),
                 Some(LinkEvent::Pong(payload)) => self.input(Input::Pong(payload)),
                 Some(LinkEvent::Heard) => self.input(Input::Heard),
+                Some(LinkEvent::Taken) => self.input(Input::Taken),
                 Some(LinkEvent::Down(failure)) => return self.link_down(failure),
                 None => return self.link_down(Failure::Lost { detail: String::new() }),
             }
@@ -486,15 +486,5 @@ impl Loop {
             self.fanout.show_link(self.session.link_status());
         }
         self.fanout.in_flight.store(self.session.in_flight() as u64, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    pub(super) fn put_health(&self, code: &'static str, entry: Option<(Severity, String, String)>) {
-        match entry {
-            Some((severity, text, hint)) => {
-                let since = self.clock.now().wall;
-                self.fanout.health.put(HealthEntry { code: code.to_owned(), severity, since, text, hint });
-            }
-            None => self.fanout.health.clear(code),
-        }
     }
 }

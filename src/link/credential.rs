@@ -116,6 +116,12 @@ impl Credentials {
         matches!(self.source, Source::Command(_))
     }
 
+    /// Where it comes from.
+    #[must_use]
+    pub const fn origin(&self) -> &Source {
+        &self.source
+    }
+
     /// Rises when the source has changed. Only a file tells.
     #[must_use]
     pub fn changed(&self) -> Receiver<u64> {

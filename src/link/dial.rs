@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::Carried;
 use super::foreign::Quoter;
+use super::network::Outlook;
 use super::probe::{Found, Handshake, Phase, Trace};
 use super::stream::{Counted, ServerStream};
 use super::target::Place;
@@ -150,26 +151,58 @@ impl Dialer {
     /// # Errors
     /// The failure of the phase that failed, or whose time ran out.
     pub async fn dial(&self, plan: Plan, credential: Option<&Secret>) -> Result<Connection, Failure> {
-        self.walk(plan, credential, &mut Trace::off(self.clock)).await
+        let mut trace = Trace::off(self.clock);
+        let secured = self.secure(self.settings.connect_timeout, &mut trace).await?;
+        self.raise(secured, plan, credential, &mut trace).await
     }
 
-    /// All phases, one after the other.
-    pub(super) async fn walk(
+    /// Everything before the upgrade, which must be through within `after` as well.
+    pub(super) async fn secure(&self, after: Duration, trace: &mut Trace) -> Result<Secured, Failure> {
+        let target = &self.settings.url;
+        let by = Limit { after, deadline: self.clock.deadline(self.clock.instant() + after) };
+
+        let wire = match &self.settings.proxy {
+            None => self.reach(&target.place(), by, trace).await?,
+            Some(proxy) => {
+                let reached = self.reach(&Place::of(proxy), by, trace).await;
+                let mut wire = reached.map_err(|failure| of_proxy(proxy, failure))?;
+                trace.begin(Phase::Proxy);
+                self.open(proxy, &mut wire, by).await?;
+                trace.found(|| Found::Proxy(proxy.host_and_port()));
+                wire
+            }
+        };
+        let wire = Counted::new(wire);
+
+        let Some(tls) = &self.tls else { return Ok(Secured { stream: ServerStream::Plain(wire), by }) };
+        trace.begin(Phase::Tls);
+        let stream = within(by.deadline, tls.connect(target, wire, self.clock.now().wall), || Failure::Tls {
+            host: target.host().to_owned(),
+            fault: TlsFault::Timeout { after },
+        })
+        .await?;
+        let stream = ServerStream::Tls(Box::new(stream));
+        trace.found(|| Found::Tls(Handshake::of(&stream)));
+        Ok(Secured { stream, by })
+    }
+
+    /// The upgrade, and the pump.
+    pub(super) async fn raise(
         &self,
+        secured: Secured,
         plan: Plan,
         credential: Option<&Secret>,
         trace: &mut Trace,
     ) -> Result<Connection, Failure> {
-        let settings = &self.settings;
-        let target = &settings.url;
+        let Secured { mut stream, by } = secured;
+        let (settings, target) = (&self.settings, &self.settings.url);
         let carried = Carried::put_together(target, settings, &self.auth, plan, credential);
-        let (mut stream, deadline) = self.secure(trace).await?;
 
         trace.begin(Phase::Upgrade);
         let now = self.clock.now().wall;
         let mut date = None;
-        let late = || Failure::HandshakeTimeout { after: settings.connect_timeout };
-        let upgraded = within(deadline, upgrade(&mut stream, target, &carried, now, &mut date), late).await;
+        let upgrading = upgrade(&mut stream, target, &carried, now, &mut date);
+        let upgraded = within(by.deadline, upgrading, || Failure::HandshakeTimeout { after: by.after }).await;
         if let Some(date) = date {
             *self.server_time.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some((date, self.clock.instant()));
@@ -187,70 +220,53 @@ impl Dialer {
         .await)
     }
 
-    /// Everything before the upgrade. Gives the stream, and by when the upgrade must be through.
-    pub(super) async fn secure(&self, trace: &mut Trace) -> Result<(ServerStream, Instant), Failure> {
-        let target = &self.settings.url;
-        let after = self.settings.connect_timeout;
-        let deadline = self.clock.deadline(self.clock.instant() + after);
+    /// Whether a proxy stands between.
+    #[must_use]
+    pub const fn has_proxy(&self) -> bool {
+        self.settings.proxy.is_some()
+    }
 
-        let wire = match &self.settings.proxy {
-            None => self.reach(&target.place(), deadline, trace).await?,
-            Some(proxy) => {
-                let reached = self.reach(&Place::of(proxy), deadline, trace).await;
-                let mut wire = reached.map_err(|failure| of_proxy(proxy, failure))?;
-                self.open(proxy, &mut wire, deadline).await?;
-                wire
-            }
-        };
-        if let Ok(peer) = wire.peer_addr() {
-            trace.found(|| Found::Connection(peer));
-        }
-        let wire = Counted::new(wire);
-
-        let Some(tls) = &self.tls else { return Ok((ServerStream::Plain(wire), deadline)) };
-        trace.begin(Phase::Tls);
-        let stream = within(deadline, tls.connect(target, wire), || Failure::Tls {
-            host: target.host().to_owned(),
-            fault: TlsFault::Timeout { after },
-        })
-        .await?;
-        let stream = ServerStream::Tls(Box::new(stream));
-        trace.found(|| Found::Tls(Handshake::of(&stream)));
-        Ok((stream, deadline))
+    /// Where it dials.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.settings.url
     }
 
     /// A TCP connection to the server, or to the proxy in front of it.
-    async fn reach(&self, place: &Place, deadline: Instant, trace: &mut Trace) -> Result<TcpStream, Failure> {
+    async fn reach(&self, place: &Place, by: Limit, trace: &mut Trace) -> Result<TcpStream, Failure> {
         trace.begin(Phase::Name);
-        let addresses = within(deadline, reach::look_up(place), || Failure::NameLookup {
+        let addresses = within(by.deadline, reach::look_up(place), || Failure::NameLookup {
             host: place.host.clone(),
-            detail: format!("no answer within {} s", self.settings.connect_timeout.as_secs()),
+            detail: format!("no answer within {} s", by.after.as_secs()),
         })
         .await?;
-        trace.found(|| Found::Name(addresses.clone()));
+        trace.found(|| Found::Name { host: place.host.clone(), addresses: addresses.clone() });
 
         trace.begin(Phase::Connection);
         self.check_plaintext(&addresses)?;
-        within(deadline, reach::connect(place, &addresses), || Failure::Connect {
+        let wire = within(by.deadline, reach::connect(place, &addresses), || Failure::Connect {
             target: match addresses.as_slice() {
                 [only] => only.to_string(),
                 _ => place.to_string(),
             },
             fault: ConnectFault::Timeout,
         })
-        .await
+        .await?;
+        if let Ok(peer) = wire.peer_addr() {
+            trace.found(|| Found::Connection(peer));
+        }
+        Ok(wire)
     }
 
     /// Has the proxy at the other end open the way to the server.
-    async fn open(&self, proxy: &Proxy, wire: &mut TcpStream, deadline: Instant) -> Result<(), Failure> {
+    async fn open(&self, proxy: &Proxy, wire: &mut TcpStream, by: Limit) -> Result<(), Failure> {
         let fault = |fault| Failure::Proxy { proxy: proxy.host_and_port(), fault };
         let secrets = proxy::secrets(proxy);
         let quoter = Quoter::hiding(secrets.iter().map(String::as_str));
         let now = self.clock.now().wall;
         let opening =
             async { proxy::open(wire, proxy, &self.settings.url, &quoter, now).await.map_err(fault) };
-        let after = self.settings.connect_timeout;
-        within(deadline, opening, || fault(ProxyFault::Silent { after })).await
+        within(by.deadline, opening, || fault(ProxyFault::Silent { after: by.after })).await
     }
 
     /// How far this machine's clock is ahead of the server's (negative: behind), in milliseconds.
@@ -267,6 +283,16 @@ impl Dialer {
         self.clock
     }
 
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
+    /// What this machine would send from, towards the server and in general.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        Outlook::towards(self.settings.url.address())
+    }
+
     /// A name of this machine may turn out to be another one's. Through a proxy it is the proxy's
     /// addresses that are looked at: the server's are the proxy's business.
     fn check_plaintext(&self, addresses: &[SocketAddr]) -> Result<(), Failure> {
@@ -280,6 +306,19 @@ impl Dialer {
             }
         }
     }
+}
+
+/// How long a dial may take in all, and by when it must be through.
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    after: Duration,
+    deadline: Instant,
+}
+
+/// A stream to the server, and by when the rest of the dial must be through.
+pub(super) struct Secured {
+    stream: ServerStream,
+    by: Limit,
 }
 
 impl fmt::Debug for Dialer {

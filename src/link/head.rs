@@ -25,7 +25,9 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 pub(super) enum NoHead {
     /// The connection broke.
     Broken(io::Error),
-    /// Something else came, or nothing; in words.
+    /// It ended before anything came.
+    Nothing,
+    /// Something else came; in words.
     Other(String),
 }
 
@@ -70,7 +72,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     loop {
         match stream.read_buf(&mut bytes).await {
             Err(error) => return Err(NoHead::Broken(error)),
-            Ok(0) if bytes.is_empty() => return Err(NoHead::Other("it hung up without one".into())),
+            Ok(0) if bytes.is_empty() => return Err(NoHead::Nothing),
             Ok(0) => return Err(NoHead::Other("it ended in the middle of its head".into())),
             Ok(_) => {}
         }

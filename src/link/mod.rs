@@ -19,6 +19,7 @@ pub mod credential;
 mod dial;
 mod foreign;
 mod head;
+mod network;
 pub mod probe;
 mod proxy;
 mod pump;
@@ -35,6 +36,7 @@ use crate::model::{Failure, Frame};
 
 pub use auth::{Auth, Plan};
 pub use dial::{Dialer, Settings, SetupError};
+pub use network::Outlook;
 pub use target::{Target, TargetError};
 pub use tls::TlsSettings;
 
@@ -47,6 +49,8 @@ pub enum LinkEvent {
     Pong(Vec<u8>),
     /// Bytes came that are no whole frame yet (told at most once a second).
     Heard,
+    /// The socket, which had been full, takes on what we write (told at most once a second).
+    Taken,
     /// The connection is over. Always the last event.
     Down(Failure),
 }

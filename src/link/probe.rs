@@ -28,6 +28,8 @@ pub enum Phase {
     Name,
     /// To one of the addresses.
     Connection,
+    /// Through the proxy, where there is one: name and connection are the proxy's then.
+    Proxy,
     /// Who the server is.
     Tls,
     /// From HTTP to WebSocket.
@@ -37,14 +39,35 @@ pub enum Phase {
 /// What a phase found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// The host's addresses, in the order in which they are tried.
-    Name(Vec<SocketAddr>),
+    /// A host's addresses, in the order in which they are tried.
+    Name {
+        /// The server's host, or the proxy's.
+        host: String,
+        /// Its addresses.
+        addresses: Vec<SocketAddr>,
+    },
     /// Who answered first.
     Connection(SocketAddr),
+    /// The proxy that opened the way to the server, as `host:port`.
+    Proxy(String),
     /// Whom TLS proved the server to be.
     Tls(Handshake),
     /// The sub-protocol the server chose, if any.
     Upgrade(Option<String>),
+}
+
+impl Found {
+    /// Which phase found it.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Name { .. } => Phase::Name,
+            Self::Connection(_) => Phase::Connection,
+            Self::Proxy(_) => Phase::Proxy,
+            Self::Tls(_) => Phase::Tls,
+            Self::Upgrade(_) => Phase::Upgrade,
+        }
+    }
 }
 
 /// What TLS agreed on, and what the server's certificate says.
@@ -76,24 +99,39 @@ pub struct Probe {
     pub failed: Option<(Phase, Failure, Duration)>,
 }
 
+/// What a probe needs to go on to the upgrade.
+#[allow(missing_debug_implementations, reason = "it holds a closure, and the credential")]
+pub struct Upgrade<'a> {
+    /// What the dial carries.
+    pub plan: Plan,
+    /// The credential.
+    pub credential: Option<&'a Secret>,
+    /// Asked at the last moment: whether an upgrade is still wanted.
+    pub wanted: &'a (dyn Fn() -> bool + Sync),
+}
+
 impl Dialer {
-    /// Dials as [`Dialer::dial`] does and tells how far it came. With `upgrade` to the end, and
-    /// the connection is closed at once; without it no further than TLS, which shows the server
-    /// nothing but our address.
-    pub async fn probe(&self, upgrade: Option<(Plan, Option<&Secret>)>) -> Probe {
+    /// Dials as [`Dialer::dial`] does, within `patience` where that is shorter than the dial's
+    /// own, and tells how far it came. With `upgrade` to the end, and the connection is closed at
+    /// once; without it no further than TLS, which shows the server nothing but our address.
+    pub async fn probe(&self, patience: Duration, upgrade: Option<Upgrade<'_>>) -> Probe {
         let mut trace = Trace::on(self.clock());
-        let failed = match upgrade {
-            None => self.secure(&mut trace).await.err(),
-            Some((plan, credential)) => match self.walk(plan, credential, &mut trace).await {
-                Ok(connection) => {
-                    farewell(connection).await;
-                    None
-                }
-                Err(failure) => Some(failure),
-            },
-        };
+        let failed = self.follow(patience, upgrade, &mut trace).await.err();
         let (phase, took) = (trace.phase, trace.took());
         Probe { steps: trace.steps, failed: failed.map(|failure| (phase, failure, took)) }
+    }
+
+    async fn follow(
+        &self,
+        patience: Duration,
+        upgrade: Option<Upgrade<'_>>,
+        trace: &mut Trace,
+    ) -> Result<(), Failure> {
+        let secured = self.secure(patience.min(self.connect_timeout()), trace).await?;
+        if let Some(upgrade) = upgrade.filter(|upgrade| (upgrade.wanted)()) {
+            farewell(self.raise(secured, upgrade.plan, upgrade.credential, trace).await?).await;
+        }
+        Ok(())
     }
 }
 

@@ -72,7 +72,8 @@ where
     let _ = sent.await;
     let (answer, rest) = head::read(stream, quoter).await.map_err(|why| match why {
         NoHead::Broken(error) => broke(&error),
-        NoHead::Other(detail) => ProxyFault::Broken(format!("its answer is no HTTP answer: {detail}")),
+        NoHead::Nothing => ProxyFault::Broken("it hung up without an answer".into()),
+        NoHead::Other(detail) => ProxyFault::Broken(format!("its answer makes no sense: {detail}")),
     })?;
     let status = answer.status;
     if (200..300).contains(&status) {

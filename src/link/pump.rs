@@ -53,7 +53,7 @@ const FAREWELL_BYTES: u64 = 1024 * 1024;
 const CONTROL_BUDGET: u32 = 100;
 /// See [`CONTROL_BUDGET`].
 const CONTROL_WINDOW: Duration = Duration::from_secs(1);
-/// Least time between two [`LinkEvent::Heard`].
+/// Least time between two [`LinkEvent::Heard`], and two [`LinkEvent::Taken`].
 const HEARD_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the pump is patient.
@@ -105,6 +105,7 @@ pub(super) async fn start(
         ending: None,
         control: Budget { since: clock.instant(), left: CONTROL_BUDGET },
         heard_at: None,
+        taken_at: None,
         quoter,
         patience,
         clock,
@@ -128,6 +129,7 @@ struct Pump {
     ending: Option<(Instant, Failure)>,
     control: Budget,
     heard_at: Option<Instant>,
+    taken_at: Option<Instant>,
     /// Bytes of the wire that were looked at as a sign of life.
     counted: u64,
     quoter: Quoter,
@@ -256,12 +258,21 @@ impl Pump {
 
     async fn carry_out(&mut self, turn: Turn) -> Result<(), End> {
         match turn.wrote {
-            Some(Wrote::Flushed(Some(ticket))) => {
-                self.written.send_replace(ticket);
+            Some(Wrote::Flushed { ticket, blocked }) => {
+                if let Some(ticket) = ticket {
+                    self.written.send_replace(ticket);
+                }
+                if blocked {
+                    self.taken()?;
+                }
             }
-            Some(Wrote::Flushed(None)) | None => {}
+            None => {}
             Some(Wrote::Blocked) => {
                 self.outbound.note_progress(self.clock.instant(), self.socket.get_ref().bytes_written());
+            }
+            Some(Wrote::Moved) => {
+                self.outbound.note_progress(self.clock.instant(), self.socket.get_ref().bytes_written());
+                self.taken()?;
             }
             Some(Wrote::Failed(error)) => {
                 // Why may be waiting to be read: a server that closes says so first.
@@ -373,6 +384,16 @@ impl Pump {
         self.tell(LinkEvent::Heard)
     }
 
+    /// The other side makes room. As a sign of life it is told as [`Self::heard`] is.
+    fn taken(&mut self) -> Result<(), End> {
+        let now = self.clock.instant();
+        if !self.waiting.is_empty() || self.taken_at.is_some_and(|at| now.since(at) < HEARD_EVERY) {
+            return Ok(());
+        }
+        self.taken_at = Some(now);
+        self.tell(LinkEvent::Taken)
+    }
+
     async fn spend_control(&mut self) -> Result<(), End> {
         let now = self.clock.instant();
         if now.since(self.control.since) >= CONTROL_WINDOW {
@@ -461,7 +482,7 @@ fn poll_read(socket: &mut Socket, counted: &mut u64, may_read: bool, cx: &mut Co
 fn size(event: &LinkEvent) -> usize {
     match event {
         LinkEvent::Frame(frame) => frame.len(),
-        LinkEvent::Pong(_) | LinkEvent::Heard | LinkEvent::Down(_) => 0,
+        LinkEvent::Pong(_) | LinkEvent::Heard | LinkEvent::Taken | LinkEvent::Down(_) => 0,
     }
 }
 

@@ -11,7 +11,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Longest wait that is taken over.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// Reads seconds or an HTTP date, clamped to 1 s … 1 h; none where it is neither.
+/// Reads seconds or an HTTP date, clamped to 1 s … 1 h; none where it is neither. `now` is the
+/// time of whoever wrote the date.
 pub(super) fn parse(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     let wait = match text.strip_prefix('-') {

@@ -1,4 +1,8 @@
 //! The byte stream under the WebSocket: plain or TLS, counting what passes on the wire.
+//!
+//! On a slow line the system would take a minute's worth of bytes at once and look as if it had sent
+//! them: a ping would wait behind them unseen, and nobody could tell a server that takes little from
+//! one that takes nothing. So no more is handed over than keeps a fast line busy.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,6 +11,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+/// Bytes handed to the system at once, and bytes it may have and not have sent when it is given more
+/// (half of this). Several seconds' worth on the slowest line, and enough for a fast one.
+const UNSENT: usize = 8 * 1024;
 
 /// A TCP connection that counts. The counts tell progress where no whole frame does: that the
 /// server sends (a sign of life), and that it reads (a write is slow, not stalled).
@@ -17,8 +25,40 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) const fn new(tcp: TcpStream) -> Self {
+    pub(super) fn new(tcp: TcpStream) -> Self {
+        // From then on the system calls the socket writable only while less than half of it waits to
+        // be sent. Without it the link still works.
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT as u32);
         Self { tcp, read: 0, written: 0 }
+    }
+
+    /// Waits until the system has sent nearly all it was given. A write would not wait for that: it
+    /// is asked for itself.
+    #[cfg(target_os = "linux")]
+    fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            std::task::ready!(self.tcp.poll_write_ready(cx))?;
+            let asked = self.tcp.try_io(tokio::io::Interest::WRITABLE, || {
+                match poll(&mut [PollFd::new(&self.tcp, PollFlags::OUT)], Some(&at_once)) {
+                    Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                    // An error, too, is for the write to find.
+                    Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            });
+            match asked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                asked => return Poll::Ready(asked),
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn poll_sent(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn count_written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -44,7 +84,8 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        std::task::ready!(self.poll_sent(cx))?;
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, &buf[..buf.len().min(UNSENT)]);
         self.count_written(polled)
     }
 
@@ -53,7 +94,21 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        std::task::ready!(self.poll_sent(cx))?;
+        let mut fits = 0;
+        let count = bufs.iter().take_while(|buf| {
+            fits += buf.len();
+            fits <= UNSENT
+        });
+        let count = count.count();
+        let polled = match bufs.get(..count) {
+            Some(some) if !some.is_empty() => Pin::new(&mut self.tcp).poll_write_vectored(cx, some),
+            // The first alone is too much.
+            _ => {
+                let first = bufs.first().map_or(&[][..], |buf| buf);
+                Pin::new(&mut self.tcp).poll_write(cx, &first[..first.len().min(UNSENT)])
+            }
+        };
         self.count_written(polled)
     }
 

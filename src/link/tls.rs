@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{
 
 use super::stream::Counted;
 use super::{Target, certificate};
-use crate::model::{Failure, Timestamp, TlsFault};
+use crate::model::{Failure, Timestamp, TlsFault, Validity};
 
 /// `[server] tls`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,12 +101,13 @@ impl Tls {
         &self,
         target: &Target,
         wire: Counted,
+        now: Timestamp,
     ) -> Result<TlsStream<Counted>, Failure> {
         let host = target.host().trim_end_matches('.').to_owned();
         let fault = match ServerName::try_from(host.clone()) {
             Ok(name) => match self.connector.connect(name, wire).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => fault_of(&error),
+                Err(error) => fault_of(&error, now),
             },
             Err(_) => TlsFault::Other("a certificate cannot be checked against this host name".into()),
         };
@@ -270,7 +271,7 @@ fn alert_fault(alert: AlertDescription) -> Option<TlsFault> {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => {
             return Some(TlsFault::Version);
         }
-        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => "it wants one",
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => "",
         AlertDescription::CertificateExpired => "it has expired",
         AlertDescription::CertificateRevoked => "it was revoked",
         AlertDescription::UnknownCA => "it does not trust who signed it",
@@ -289,7 +290,7 @@ fn alert_fault(alert: AlertDescription) -> Option<TlsFault> {
 /// Names of the certificate that are quoted at most.
 const NAMES_QUOTED: usize = 4;
 
-fn fault_of(error: &io::Error) -> TlsFault {
+fn fault_of(error: &io::Error, now: Timestamp) -> TlsFault {
     let Some(cause) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         return TlsFault::Other(if error.kind() == io::ErrorKind::UnexpectedEof {
             "the connection ended in the middle of the handshake".into()
@@ -313,12 +314,22 @@ fn fault_of(error: &io::Error) -> TlsFault {
     match fault {
         CertificateError::NotValidForName => TlsFault::WrongName(String::new()),
         CertificateError::NotValidForNameContext { presented, .. } => TlsFault::WrongName(names(presented)),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFault::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFault::NotYetValid,
+        CertificateError::Expired => TlsFault::Expired(Validity { bound: None, clock: now }),
+        CertificateError::ExpiredContext { time, not_after } => {
+            TlsFault::Expired(Validity { bound: Some(at(*not_after)), clock: at(*time) })
+        }
+        CertificateError::NotValidYet => TlsFault::NotYetValid(Validity { bound: None, clock: now }),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            TlsFault::NotYetValid(Validity { bound: Some(at(*not_before)), clock: at(*time) })
+        }
         CertificateError::Other(other) if other.0.is::<SelfSigned>() => TlsFault::SelfSigned,
         other if is_unknown_issuer(other) || is_authority(other) => TlsFault::UnknownIssuer,
         other => TlsFault::Other(other.to_string()),
     }
+}
+
+fn at(time: UnixTime) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
 /// The certificate's names as people write them, out of the library's `DnsName("…")`.

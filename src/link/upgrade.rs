@@ -148,6 +148,7 @@ fn accept(answer: &Answer, key: &str, offered: &[String]) -> Result<Option<Strin
 
 fn no_head(target: &Target, why: NoHead) -> Failure {
     match why {
+        NoHead::Nothing => Failure::Handshake { detail: "the server hung up without one".into() },
         NoHead::Other(detail) => Failure::Handshake { detail },
         // In TLS 1.3 the server judges our certificate when we think the handshake is over.
         NoHead::Broken(error) => match tls::refusal_of(&error) {
@@ -165,6 +166,8 @@ async fn refused<S: AsyncRead + Unpin>(
     now: Timestamp,
 ) -> Failure {
     let status = answer.status;
+    // A date is meant on the server's clock, which it shows; ours may be wrong.
+    let now = answer.first("Date").and_then(retry_after::date).unwrap_or(now);
     let retry_after = answer.first("Retry-After").and_then(|text| retry_after::parse(text, now));
     let detail = match answer.first("Location") {
         // Where it points to helps; what stands behind the question mark may be secret.

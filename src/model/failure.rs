@@ -8,6 +8,15 @@ use std::time::Duration;
 
 use super::{LinkState, ProxyFault, ReasonKind, Timestamp};
 
+/// A certificate that does not hold at this time, if the time is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Validity {
+    /// From when, or until when, it holds, where the library says so.
+    pub bound: Option<Timestamp>,
+    /// What our clock showed.
+    pub clock: Timestamp,
+}
+
 /// What went wrong with TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsFault {
@@ -15,15 +24,15 @@ pub enum TlsFault {
     WrongName(String),
     /// Nobody we trust signed it.
     UnknownIssuer,
-    /// Its time is over.
-    Expired,
-    /// Its time has not come, or our clock is wrong.
-    NotYetValid,
+    /// Its time is over, or our clock is ahead.
+    Expired(Validity),
+    /// Its time has not come, or our clock is behind.
+    NotYetValid(Validity),
     /// It vouches for itself, and we do not know it.
     SelfSigned,
     /// The server speaks no version of TLS that is safe.
     Version,
-    /// The server wants a certificate of ours, or does not take the one we have; its words.
+    /// The server wants a certificate of ours (no words), or does not take the one we have.
     ClientCertificate(String),
     /// The handshake was not finished in time.
     Timeout {
@@ -71,8 +80,6 @@ pub enum Failure {
         source: String,
         /// When it expired.
         at: Timestamp,
-        /// What our clock says.
-        now: Timestamp,
     },
     /// The name does not exist (NXDOMAIN).
     NameNotFound {
@@ -246,8 +253,8 @@ impl Failure {
             Self::Tls { fault, .. } => match fault {
                 TlsFault::WrongName(_)
                 | TlsFault::UnknownIssuer
-                | TlsFault::Expired
-                | TlsFault::NotYetValid
+                | TlsFault::Expired(_)
+                | TlsFault::NotYetValid(_)
                 | TlsFault::SelfSigned
                 | TlsFault::Version
                 | TlsFault::ClientCertificate(_) => Verdict::Misconfigured,
@@ -309,8 +316,8 @@ impl Failure {
             Self::Tls { fault, .. } => match fault {
                 TlsFault::WrongName(_) => ReasonKind::TlsWrongName,
                 TlsFault::UnknownIssuer => ReasonKind::TlsUnknownIssuer,
-                TlsFault::Expired => ReasonKind::TlsExpired,
-                TlsFault::NotYetValid => ReasonKind::TlsNotYetValid,
+                TlsFault::Expired(_) => ReasonKind::TlsExpired,
+                TlsFault::NotYetValid(_) => ReasonKind::TlsNotYetValid,
                 TlsFault::SelfSigned => ReasonKind::TlsSelfSigned,
                 TlsFault::Version => ReasonKind::TlsVersion,
                 TlsFault::ClientCertificate(_) => ReasonKind::TlsClientCertificate,
@@ -410,12 +417,18 @@ impl Failure {
                 TlsFault::UnknownIssuer => {
                     "set server.tls.ca_file to the CA that signed the server's certificate".into()
                 }
-                TlsFault::Expired => {
-                    "the server's certificate must be renewed; check this machine's clock too".into()
-                }
-                TlsFault::NotYetValid => {
-                    "check this machine's clock; else the server's certificate was issued for later".into()
-                }
+                TlsFault::Expired(Validity { bound, clock }) => format!(
+                    "this machine's clock says {}: set it if it is ahead; else the server's certificate must \
+                     be renewed{}",
+                    second(*clock),
+                    bound.map_or(String::new(), |bound| format!(", its time ended {}", second(bound)))
+                ),
+                TlsFault::NotYetValid(Validity { bound, clock }) => format!(
+                    "this machine's clock says {}: set it if it is behind; else the server's certificate \
+                     holds only later{}",
+                    second(*clock),
+                    bound.map_or(String::new(), |bound| format!(", from {}", second(bound)))
+                ),
                 TlsFault::SelfSigned => {
                     "set server.tls.ca_file to that very certificate, if it is the server's own".into()
                 }
@@ -477,6 +490,11 @@ impl Failure {
     }
 }
 
+/// A time as people write it in a sentence.
+fn second(at: Timestamp) -> String {
+    format!("{:.0}", at.to_jiff())
+}
+
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     if text.is_empty() { Ok(()) } else { write!(f, " \"{text}\"") }
 }
@@ -485,8 +503,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredential(fault) => f.write_str(&fault.text),
-            Self::CredentialExpired { source, at, now } => {
-                write!(f, "the credential of {source} expired at {} (now it is {})", at.brief(), now.brief())
+            Self::CredentialExpired { source, at } => {
+                write!(f, "the credential of {source} expired at {} by this machine's clock", at.brief())
             }
             Self::NameNotFound { host } => write!(f, "the name {host} does not exist"),
             Self::NameLookup { host, detail } => {
@@ -511,8 +529,8 @@ impl fmt::Display for Failure {
                 TlsFault::UnknownIssuer => {
                     write!(f, "the certificate of {host} is signed by nobody this machine trusts")
                 }
-                TlsFault::Expired => write!(f, "the certificate of {host} has expired"),
-                TlsFault::NotYetValid => {
+                TlsFault::Expired(_) => write!(f, "the certificate of {host} has expired"),
+                TlsFault::NotYetValid(_) => {
                     write!(f, "the certificate of {host} is not valid yet by this machine's clock")
                 }
                 TlsFault::SelfSigned => {
@@ -522,8 +540,11 @@ impl fmt::Display for Failure {
                     )
                 }
                 TlsFault::Version => write!(f, "{host} speaks no TLS 1.2 or newer"),
-                TlsFault::ClientCertificate(detail) => {
-                    write!(f, "{host} does not take our client certificate, or wants one: {detail}")
+                TlsFault::ClientCertificate(words) if words.is_empty() => {
+                    write!(f, "{host} wants to see a client certificate")
+                }
+                TlsFault::ClientCertificate(words) => {
+                    write!(f, "{host} does not take our client certificate: {words}")
                 }
                 TlsFault::Timeout { after } => {
                     write!(

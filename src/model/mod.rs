@@ -19,9 +19,10 @@ mod status;
 mod text;
 mod time;
 mod traffic;
+pub mod words;
 
 pub use event::{Event, EventRow, Gap, GapReason, QuarantineEntry, RowKind};
-pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Verdict};
+pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Validity, Verdict};
 pub use id::{Epoch, MessageId, MessageIdError, Place, Seq};
 pub use link::{LinkState, Reason, ReasonKind, Transition};
 pub use message::{

@@ -15,8 +15,10 @@ use crate::model::{
     QuarantineEntry, Seq, Transition,
 };
 
+mod doctor;
 mod notes;
 
+pub use doctor::{Check, DoctorParams, DoctorResult};
 pub use notes::{
     CaughtUpNote, ClosingNote, DeliveryNote, EndReason, EndedNote, EventNote, GapNote, LaggedNote, StatusNote,
 };

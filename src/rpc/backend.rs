@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use super::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use crate::model::{
     CursorStatus, Delivery, Epoch, EventRow, Level, LinkState, LinkStatus, Message, MessageId, MessageState,
     Moved, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
@@ -255,6 +255,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The effective configuration without anything secret.
     async fn config(&self) -> Result<serde_json::Value, Refusal>;
+
+    /// Looks at everything, one thing after the other, and takes up to half a minute for it
+    /// (longer with `full`: the whole database is read). `busy` while another one is at it.
+    async fn doctor(&self, full: bool) -> Result<Vec<Check>, Refusal>;
 
     /// Begins the end of the daemon; the answer is written first.
     fn stop(&self);

@@ -30,6 +30,8 @@ pub(super) enum Echo {
 struct Out {
     number: u64,
     sent: Instant,
+    /// Its time counts from here.
+    asked: Instant,
     covers: u64,
     /// A pong came instead that is none of ours.
     odd: bool,
@@ -106,7 +108,8 @@ impl Barrier {
     /// A ping goes out now, behind everything up to `covers`: its payload.
     pub(super) fn ping(&mut self, now: Instant, covers: u64) -> Vec<u8> {
         self.number += 1;
-        self.out = Some(Out { number: self.number, sent: now, covers, odd: false, overdue: false });
+        self.out =
+            Some(Out { number: self.number, sent: now, asked: now, covers, odd: false, overdue: false });
         self.last = Some(now);
         self.waiting_since = None;
         self.payload(self.number)
@@ -128,9 +131,17 @@ impl Barrier {
         None
     }
 
+    /// What stands before the ping is being taken, bit by bit: its time begins anew.
+    pub(super) fn taken(&mut self, now: Instant) {
+        if let Some(out) = &mut self.out {
+            out.asked = now;
+            out.overdue = false;
+        }
+    }
+
     /// When the pong that is out has had its time.
     pub(super) fn overdue_at(&self, timeout: Duration) -> Option<Instant> {
-        self.out.filter(|out| !out.overdue).map(|out| out.sent + timeout)
+        self.out.filter(|out| !out.overdue).map(|out| out.asked + timeout)
     }
 
     /// The pong that is out has had its time. Returns whether it is given up: the other side
@@ -196,6 +207,19 @@ mod tests {
         assert_ne!(first, second);
         assert!(barrier.pong(at(31), &first).is_none(), "an old pong proves nothing new");
         assert!(barrier.pong(at(32), &second).is_some());
+    }
+
+    #[test]
+    fn a_ping_behind_much_that_goes_out_slowly_is_not_given_up() {
+        let mut barrier = Barrier::new(7, Echo::Expected);
+        let payload = barrier.ping(at(0), 1);
+        barrier.taken(at(9_000));
+        assert_eq!(barrier.overdue_at(Duration::from_secs(10)), Some(at(19_000)));
+        barrier.overdue();
+        barrier.taken(at(20_000));
+        assert!(!barrier.heard(), "events meanwhile say nothing of it");
+        let echoed = barrier.pong(at(25_000), &payload).expect("it came");
+        assert_eq!(echoed.rtt, Duration::from_secs(25));
     }
 
     #[test]

@@ -49,43 +49,67 @@ impl Plan {
     pub(super) const fn asks(&self) -> bool {
         self.ping || self.message
     }
-
-    /// How much silence means death; none where silence means nothing.
-    fn bearable(&self) -> Option<Duration> {
-        let asked = self.asks().then(|| self.interval + self.timeout);
-        let beat = self.beat.map(|beat| beat + self.timeout);
-        [asked, beat].into_iter().flatten().min()
-    }
 }
 
 /// What was heard of one connection, and what it was asked.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     heard: Instant,
-    asked: bool,
+    /// Silence counts from here: what was heard last, or a later moment before which the silence
+    /// says nothing of the other side.
+    since: Instant,
+    asked: Option<Instant>,
     /// Something happened to the machine: an answer must come by then.
-    urgent: Option<Instant>,
+    urgent: Option<Urgent>,
     message_sent: Option<Instant>,
     rtt: Option<Duration>,
     /// We do not read ourselves: the silence is our own.
     frozen: bool,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Urgent {
+    by: Instant,
+    patience: Duration,
+}
+
 impl Heartbeat {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { heard: now, asked: false, urgent: None, message_sent: None, rtt: None, frozen: false }
+        Self {
+            heard: now,
+            since: now,
+            asked: None,
+            urgent: None,
+            message_sent: None,
+            rtt: None,
+            frozen: false,
+        }
     }
 
     /// Bytes came.
     pub(super) const fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.asked = false;
+        self.since = now;
+        self.asked = None;
         self.urgent = None;
     }
 
     /// When something was last heard.
     pub(super) const fn last_heard(&self) -> Instant {
         self.heard
+    }
+
+    /// The other side takes what we write. Its answer stands behind that, however slow it goes.
+    pub(super) fn taken(&mut self, now: Instant) {
+        self.since = now;
+        if let Some(urgent) = &mut self.urgent {
+            urgent.by = urgent.by.max(now + urgent.patience);
+        }
+    }
+
+    /// We did not run, so we could hear nothing.
+    pub(super) const fn absent_until(&mut self, now: Instant) {
+        self.since = now;
     }
 
     /// We stop reading, or go on: silence counts from the moment reading goes on.
@@ -98,17 +122,17 @@ impl Heartbeat {
 
     /// A heartbeat goes out now; `message`: the dialect's own frame is among it.
     pub(super) const fn asked(&mut self, now: Instant, message: bool) {
-        self.asked = true;
+        self.asked = Some(now);
         if message {
             self.message_sent = Some(now);
         }
     }
 
-    /// An answer must come within `timeout` from now: the machine slept, or the network changed.
-    pub(super) fn hurry(&mut self, now: Instant, timeout: Duration) {
-        self.asked = true;
-        let by = now + timeout;
-        self.urgent = Some(self.urgent.map_or(by, |old| old.min(by)));
+    /// An answer must come within `patience` from now: the machine slept, or the network changed.
+    pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
+        let by = now + patience;
+        let by = self.urgent.map_or(by, |old| old.by.min(by));
+        self.urgent = Some(Urgent { by, patience });
     }
 
     /// The dialect's own heartbeat was answered.
@@ -130,16 +154,20 @@ impl Heartbeat {
 
     /// When to ask next.
     pub(super) fn next_beat(&self, plan: &Plan) -> Option<Instant> {
-        (plan.asks() && !self.asked && !self.frozen).then(|| self.heard + plan.interval)
+        (plan.asks() && self.asked.is_none() && !self.frozen).then(|| self.since + plan.interval)
     }
 
-    /// When the silence has lasted too long.
+    /// When the silence has lasted too long: never before a question had its time to be answered.
     pub(super) fn dead_at(&self, plan: &Plan) -> Option<Instant> {
         if self.frozen {
             return None;
         }
-        let silent = plan.bearable().map(|bearable| self.heard + bearable);
-        [silent, self.urgent].into_iter().flatten().min()
+        let asked = plan.asks().then(|| {
+            let silent = self.since + plan.interval + plan.timeout;
+            self.asked.map_or(silent, |asked| silent.max(asked + plan.timeout))
+        });
+        let beat = plan.beat.map(|beat| self.since + beat + plan.timeout);
+        [asked, beat, self.urgent.map(|urgent| urgent.by)].into_iter().flatten().min()
     }
 }
 
@@ -207,5 +235,43 @@ mod tests {
         assert_eq!(heartbeat.dead_at(&plan), Some(at(15)));
         heartbeat.heard(at(6));
         assert_eq!(heartbeat.dead_at(&plan), Some(at(36)));
+    }
+
+    #[test]
+    fn silence_is_not_believed_before_a_question_had_its_time() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        // The loop comes a minute late: both are due.
+        assert!(heartbeat.next_beat(&plan) < Some(at(60)) && heartbeat.dead_at(&plan) < Some(at(60)));
+        heartbeat.asked(at(60), false);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(70)));
+    }
+
+    #[test]
+    fn a_peer_that_takes_what_we_write_lives_however_long_its_answer_takes() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.asked(at(20), false);
+        for second in (21..200).step_by(7) {
+            heartbeat.taken(at(second));
+            assert!(heartbeat.dead_at(&plan) > Some(at(second + 7)));
+        }
+        heartbeat.taken(at(200));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(230)), "and then it has its time");
+        heartbeat.hurry(at(210), Duration::from_secs(4));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(214)));
+        heartbeat.taken(at(213));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(217)));
+        assert_eq!(heartbeat.last_heard(), at(0));
+    }
+
+    #[test]
+    fn what_could_not_be_heard_while_nothing_ran_is_not_held_against_the_peer() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.asked(at(20), false);
+        heartbeat.absent_until(at(3600));
+        heartbeat.hurry(at(3600), Duration::from_secs(4));
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(3604)));
     }
 }

@@ -28,6 +28,9 @@ const HELD_REDIAL: Duration = Duration::from_secs(1);
 /// read either.
 const MOST_UNWRITTEN: u64 = 256;
 
+/// How long an answer may take after a wake or a change of the network: most likely there is none.
+const PROBE: Duration = Duration::from_secs(4);
+
 /// Normal closure (RFC 6455, 7.4.1).
 const NORMAL: u16 = 1000;
 /// We go away.
@@ -115,7 +118,13 @@ impl Session {
                     self.hang_up(at, NORMAL, Failure::Redial(kind));
                 }
             }
-            Input::Woke => self.hint(at, true),
+            Input::Woke => {
+                if let Some(link) = &mut self.link {
+                    link.heartbeat.absent_until(at.instant);
+                }
+                self.hint(at, true);
+            }
+            Input::ClockSet => self.phase.clock_set(&mut turn!(self, at)),
             Input::NetworkChanged { usable } => self.hint(at, usable),
             Input::CredentialChanged => self.phase.credential_changed(&mut turn!(self, at)),
             Input::LinkUp { token } => self.link_up(at, token),
@@ -123,6 +132,12 @@ impl Session {
             Input::Frame(frame) => self.frame(at, frame),
             Input::Pong(payload) => self.pong(at, &payload),
             Input::Heard => self.heard(at),
+            Input::Taken => {
+                if let Some(link) = &mut self.link {
+                    link.heartbeat.taken(at.instant);
+                    link.barrier.taken(at.instant);
+                }
+            }
             Input::Written(ticket) => self.written(at, ticket),
             Input::WriteRoom => {}
             Input::Queued { previous, rows } => {
@@ -367,7 +382,7 @@ impl Session {
         if let Some(link) = &mut self.link {
             let plan = link.plan(&self.settings);
             if plan.asks() {
-                link.heartbeat.hurry(at.instant, plan.timeout);
+                link.heartbeat.hurry(at.instant, plan.timeout.min(PROBE));
                 self.beat(at);
             }
         } else if usable {
@@ -460,6 +475,11 @@ impl Session {
 
     fn dead(&mut self, at: Moment) {
         let Some(link) = &self.link else { return };
+        // Both timers may be due at once, where the loop came late: asked only now, it is given the
+        // time to answer.
+        if link.heartbeat.dead_at(&link.plan(&self.settings)).is_none_or(|dead| at.instant < dead) {
+            return;
+        }
         let silence = at.instant - link.heartbeat.last_heard();
         self.hang_up(at, GOING_AWAY, Failure::HeartbeatTimeout { silence });
     }

@@ -54,8 +54,10 @@ pub enum Input {
     Resume,
     /// Dial anew at once, with fresh delays (a person, a reload). Ignored while paused.
     Reconnect(ReasonKind),
-    /// The machine woke from sleep.
+    /// The machine woke from sleep, or this process stood still for as long.
     Woke,
+    /// The wall clock was set: what is shown in its terms is shown anew.
+    ClockSet,
     /// The network changed: a hint.
     NetworkChanged {
         /// Whether any network looks usable.
@@ -76,6 +78,9 @@ pub enum Input {
     Pong(Vec<u8>),
     /// Bytes came that are no whole frame yet: a sign of life.
     Heard,
+    /// The server takes what we write, bit by bit: a sign of life too, on a line so slow that its
+    /// answer to a ping stands behind all that.
+    Taken,
     /// Everything up to this ticket is written and flushed.
     Written(u64),
     /// The socket did not take what we wrote for this long … is reported as
@@ -152,6 +157,8 @@ pub enum Output {
         attempt: u32,
         /// The last credential was refused: read the source anew.
         fresh_credential: bool,
+        /// Show the server even a credential that has expired by our clock.
+        expired_too: bool,
     },
     /// Give the running dial up; no answer is wanted.
     AbandonDial,

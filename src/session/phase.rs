@@ -16,14 +16,14 @@ use super::backoff::{Backoff, LONGEST_WISH, stretch};
 use super::turn::Turn;
 use super::{Change, Output, Timer};
 
+mod hints;
+
 /// How often a refused credential is tried again, in case it was the server's fault.
 const UNAUTHORIZED_PROBE: Duration = Duration::from_secs(15 * 60);
 /// How long a configuration that does not fit is tried like any other failure.
 const MISCONFIGURED_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How often after that.
 const MISCONFIGURED_PROBE: Duration = Duration::from_secs(5 * 60);
-/// Hints (wake, network) never make dials follow each other faster than this.
-const HINT_SPACING: Duration = Duration::from_secs(1);
 /// What is remembered of a pause.
 const PAUSED: &str = "paused";
 
@@ -69,10 +69,20 @@ pub(super) struct Phase {
     stable: bool,
     fresh_credential: bool,
     fresh_tried: bool,
+    /// Another credential is worth a try at once.
+    wants_credential: bool,
+    /// The server has not let us in since the link came up.
+    at_the_door: bool,
+    /// The dial shows even an expired credential: our clock may be wrong …
+    expired_too: bool,
+    /// … and is, since the server took one.
+    clock_doubted: bool,
     policy_close: bool,
     planned: Option<Instant>,
     misconfigured_since: Option<Instant>,
     last_dial: Option<Instant>,
+    /// The server asked to be left alone until then.
+    not_before: Option<Instant>,
     facts: Facts,
 }
 
@@ -94,10 +104,15 @@ impl Phase {
             stable: false,
             fresh_credential: false,
             fresh_tried: false,
+            wants_credential: false,
+            at_the_door: false,
+            expired_too: false,
+            clock_doubted: false,
             policy_close: false,
             planned: None,
             misconfigured_since: None,
             last_dial: None,
+            not_before: None,
             facts: Facts::default(),
         }
     }
@@ -246,6 +261,7 @@ impl Phase {
         self.fresh_tried = false;
         self.misconfigured_since = None;
         self.policy_close = false;
+        self.not_before = None;
     }
 
     /// Dials at once, or as soon as the link on its way out is gone.
@@ -264,21 +280,15 @@ impl Phase {
         }
     }
 
-    /// The machine woke or the network changed: no waiting any longer.
-    pub(super) fn hint(&mut self, turn: &mut Turn<'_>) {
-        if self.stage == Stage::Waiting {
-            let now = turn.at.instant;
-            let earliest = self.last_dial.map_or(now, |last| now.max(last + HINT_SPACING));
-            self.due(turn, self.redial.map_or(earliest, |due| due.min(earliest)));
-        }
-    }
-
     /// Another credential may be there.
     pub(super) fn credential_changed(&mut self, turn: &mut Turn<'_>) {
         self.fresh_tried = false;
         self.fresh_credential = true;
-        if self.stage == Stage::Waiting && self.state == LinkState::Unauthorized {
+        if self.stage == Stage::Waiting && self.wants_credential {
             self.due(turn, turn.at.instant);
+        } else if self.at_the_door {
+            // Some servers just hang up on a credential they do not like.
+            self.hint(turn);
         }
     }
 
@@ -288,12 +298,19 @@ impl Phase {
         } else {
             self.redial = Some(at);
             turn.timers.set(Timer::Redial, Some(at));
+            let next = turn.at.wall.after(at - turn.at.instant);
+            if self.next_retry_at != Some(next) {
+                self.next_retry_at = Some(next);
+                turn.out.publish(Change::Link);
+            }
         }
     }
 
     /// Time for the next dial.
     pub(super) fn redial_due(&mut self, turn: &mut Turn<'_>) {
         if self.stage == Stage::Waiting {
+            // The slow probe: a token may be good though our clock says that its time is over.
+            self.expired_too = self.wants_credential;
             self.dial(turn);
         }
     }
@@ -304,8 +321,14 @@ impl Phase {
         self.next_retry_at = None;
         self.last_dial = Some(turn.at.instant);
         turn.timers.set(Timer::Redial, None);
-        turn.out.push(Output::Dial { attempt: self.attempt, fresh_credential: self.fresh_credential });
+        self.expired_too |= self.clock_doubted;
+        turn.out.push(Output::Dial {
+            attempt: self.attempt,
+            fresh_credential: self.fresh_credential,
+            expired_too: self.expired_too,
+        });
         self.fresh_credential = false;
+        self.at_the_door = false;
         turn.out.publish(Change::Link);
     }
 
@@ -320,6 +343,7 @@ impl Phase {
 
     /// The link is up, and the server has not yet let us in.
     pub(super) fn signing_in(&mut self, turn: &mut Turn<'_>) {
+        self.at_the_door = true;
         let reason = reason(turn, ReasonKind::SigningIn, "the link is up, the session is being started");
         self.show(turn, LinkState::Authenticating, Some(reason));
     }
@@ -328,6 +352,8 @@ impl Phase {
     pub(super) fn started(&mut self, turn: &mut Turn<'_>) {
         self.attempt = 0;
         self.stable = false;
+        self.at_the_door = false;
+        self.clock_doubted = self.expired_too;
         self.facts.last_connected_at = Some(turn.at.wall);
         self.facts.connections += 1;
         turn.timers.set(Timer::Stable, Some(turn.at.instant + turn.settings.reconnect.stable_after));
@@ -370,6 +396,11 @@ impl Phase {
         turn.timers.set(Timer::Stable, None);
         let was_connected = self.state == LinkState::Connected;
         self.note(&mut failure, own);
+        self.wants_credential = failure.is_about_the_credential();
+        self.expired_too = false;
+        if self.wants_credential {
+            self.clock_doubted = false;
+        }
         if self.paused || self.stopping {
             return;
         }
@@ -421,6 +452,7 @@ impl Phase {
         if verdict != Verdict::Misconfigured {
             self.misconfigured_since = None;
         }
+        self.not_before = None;
         let state = verdict.state();
         match verdict {
             Verdict::Reconnect => (state, Duration::ZERO),
@@ -428,12 +460,14 @@ impl Phase {
                 let many = self.failures >= turn.settings.reconnect.unavailable_after;
                 let delay = self.backoff.next(&turn.settings.reconnect, turn.rng);
                 let wish = after.map_or(Duration::ZERO, |after| stretch(after.min(LONGEST_WISH), turn.rng));
+                self.not_before = after.map(|_| now + wish);
                 (if many { LinkState::Unavailable } else { state }, delay.max(wish))
             }
             Verdict::Unauthorized => {
                 self.fresh_credential = true;
                 // Reading the source anew helps only where there was something to be refused.
-                if self.fresh_tried || matches!(failure, Failure::NoCredential(_)) {
+                let hopeless = !self.wants_credential || matches!(failure, Failure::NoCredential(_));
+                if self.fresh_tried || hopeless {
                     (state, stretch(UNAUTHORIZED_PROBE, turn.rng))
                 } else {
                     self.fresh_tried = true;

@@ -43,6 +43,8 @@ pub struct Opened {
     pub remembered: Remembered,
     /// Which database this is.
     pub epoch: Epoch,
+    /// The clock to go by from here on: it goes on from the last run.
+    pub clock: Clock,
     /// The last process ended without closing the database.
     pub unclean: bool,
     /// What happened on the way that a person should know: recovered, set aside, upgraded.
@@ -94,6 +96,7 @@ impl Store {
         let storage = |detail: String| OpenError::storage(&path, detail);
         let remembered = memory::remembered(&found.desk.conn, &found.desk.settings.server_key)
             .map_err(|error| storage(error.to_string()))?;
+        let found_clock = found.desk.clock;
         let counters = Arc::new(Mutex::new(found.desk.tally.counters(open::file_bytes(&path))));
 
         let files = Arc::new(Mutex::new(OpenFiles::of(&path)));
@@ -139,6 +142,7 @@ impl Store {
             events,
             remembered,
             epoch: found.epoch,
+            clock: found_clock,
             unclean: found.unclean,
             notes: found.notes,
         })

@@ -17,6 +17,7 @@
 mod batch;
 mod care;
 mod checkup;
+mod clockwork;
 mod codes;
 mod cursors;
 mod dedupe;
@@ -25,6 +26,7 @@ mod desk;
 mod disk;
 mod due;
 mod ends;
+mod glance;
 mod handle;
 mod hop;
 mod ids;
@@ -53,6 +55,7 @@ mod writer;
 pub use care::Probe;
 pub use checkup::Checkup;
 pub use disk::FLOOR;
+pub use glance::{Content, Glance, Ground, glance, ground};
 pub use handle::{Opened, Store};
 pub use open::OpenError;
 use open::Stop;
@@ -79,6 +82,9 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// `[inbox]`.
     pub inbox: InboxSettings,
+    /// How long after the start ages begin to take rows away: by then a clock that is wrong at boot
+    /// is set.
+    pub ages_after: Duration,
 }
 
 /// `[outbox]`, as far as the store needs it.

@@ -19,7 +19,7 @@ use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
 use super::trouble::{damaged, is_damage};
 use super::wal::{self, Log};
-use super::{Settings, disk, outbox, rescue, salvage, seal, suspicion};
+use super::{Settings, clockwork, disk, outbox, rescue, salvage, seal, suspicion};
 use crate::clock::Clock;
 use crate::model::{Durability, Epoch};
 
@@ -290,6 +290,9 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         return Err(damaged("its epoch is not what was written"));
     }
     let tally = Tally::load(&conn)?;
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let before = conn.total_changes();
+    let (clock, mark) = clockwork::take_over(&conn, clock)?;
     let mut desk = Desk {
         conn,
         tally,
@@ -298,10 +301,10 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         retention: super::retention::Progress::default(),
         settings: settings.clone(),
         clock,
+        mark,
+        ages_from: clock.instant() + settings.ages_after,
         told: Told::default(),
     };
-    desk.conn.execute_batch("BEGIN IMMEDIATE")?;
-    let before = desk.conn.total_changes();
     outbox::recover(&mut desk)?;
     outbox::settle_low(&mut desk)?;
     let changed = desk.conn.total_changes() > before;

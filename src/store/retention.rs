@@ -1,14 +1,14 @@
 //! Pruning, oldest first, in small steps: events by count, bytes and age; finished messages by
 //! count and age. An unfinished message is never touched.
 //!
-//! Ages are measured on the steady clock, so a step of the wall clock prunes nothing early. A
-//! look at the oldest row says when the next look is worth it.
+//! How ages are measured, so that a clock that is wrong or set prunes nothing early, is
+//! `clockwork.rs`'s matter. A look at the oldest row says when the next look is worth it.
 
 use rusqlite::{OptionalExtension as _, params};
 
 use super::codes::{self, int, limit};
 use super::desk::Desk;
-use super::{dedupe, inbox};
+use super::{clockwork, dedupe, inbox};
 use crate::model::Timestamp;
 
 /// Rows taken away in one transaction at most, of each kind.
@@ -47,13 +47,17 @@ fn events_are_due(desk: &Desk) -> bool {
     let tally = &desk.tally;
     tally.inbox_rows > limit(settings.max_events)
         || (tally.inbox_bytes > limit(settings.max_bytes) && tally.inbox_rows > 0)
-        || (tally.inbox_rows > 0 && desk.clock.now().steady > desk.retention.events_young_until)
+        || (tally.inbox_rows > 0 && is_past(desk, desk.retention.events_young_until))
 }
 
 fn finished_are_due(desk: &Desk) -> bool {
     let tally = &desk.tally;
     tally.finished > limit(desk.settings.outbox.keep_finished)
-        || (tally.finished > 0 && desk.clock.now().steady > desk.retention.finished_young_until)
+        || (tally.finished > 0 && is_past(desk, desk.retention.finished_young_until))
+}
+
+fn is_past(desk: &Desk, at: Timestamp) -> bool {
+    clockwork::now_for_ages(desk).is_some_and(|now| now > at)
 }
 
 /// Takes away at most [`STEP`] rows of each kind.
@@ -81,7 +85,7 @@ fn prune_events(desk: &mut Desk) -> rusqlite::Result<()> {
     let max_events = limit(desk.settings.inbox.max_events);
     let max_bytes = limit(desk.settings.inbox.max_bytes);
     let max_age = desk.settings.inbox.max_age;
-    let now = desk.clock.now().steady;
+    let now = clockwork::now_for_ages(desk);
     let oldest: Vec<Oldest> = desk
         .conn
         .prepare_cached(
@@ -108,12 +112,14 @@ fn prune_events(desk: &mut Desk) -> rusqlite::Result<()> {
     }
 
     // Nothing left to look at: the next event is young for this long.
-    desk.retention.events_young_until = now.after(max_age);
+    desk.retention.events_young_until = now.unwrap_or_default().after(max_age);
     let mut through = None;
-    for row in oldest {
+    let stamps = oldest.iter().map(|row| row.received_at);
+    let times = clockwork::believable(stamps, now.unwrap_or_default());
+    for (row, received_at) in oldest.into_iter().zip(times) {
         let too_much = desk.tally.inbox_rows > max_events || desk.tally.inbox_bytes > max_bytes;
-        let dies_at = row.received_at.after(max_age);
-        if !too_much && dies_at >= now {
+        let dies_at = received_at.after(max_age);
+        if !too_much && now.is_none_or(|now| dies_at >= now) {
             desk.retention.events_young_until = dies_at;
             break;
         }
@@ -142,7 +148,7 @@ fn prune_events(desk: &mut Desk) -> rusqlite::Result<()> {
 fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     let keep = limit(desk.settings.outbox.keep_finished);
     let max_age = desk.settings.outbox.keep_finished_age;
-    let now = desk.clock.now().steady;
+    let now = clockwork::now_for_ages(desk);
     let mut oldest: Vec<(i64, Timestamp)> = desk
         .conn
         .prepare_cached(
@@ -165,12 +171,16 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     // its lane waited) is not to go before those that ended long ago.
     let full = oldest.len() == STEP;
     let behind = oldest.last().map_or(0, |(place, _)| place + 1);
+    for (_, changed_at) in &mut oldest {
+        // Each by itself: they are not in the order of these times.
+        *changed_at = clockwork::believable([*changed_at], now.unwrap_or_default())[0];
+    }
     oldest.sort_unstable_by_key(|(_, changed_at)| *changed_at);
     let mut gone = 0;
-    desk.retention.finished_young_until = now.after(max_age);
+    desk.retention.finished_young_until = now.unwrap_or_default().after(max_age);
     for (place, changed_at) in &oldest {
         let dies_at = changed_at.after(max_age);
-        if desk.tally.finished <= keep && dies_at >= now {
+        if desk.tally.finished <= keep && now.is_none_or(|now| dies_at >= now) {
             desk.retention.finished_young_until = dies_at;
             break;
         }

@@ -23,7 +23,7 @@ use super::tally::Tally;
 use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, weigh,
 };
-use super::{Counters, StoreEvent, codes, outbox, rescue, retention, suspicion};
+use super::{Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
 use crate::model::{Instant, NewRow, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
@@ -139,12 +139,15 @@ impl Writer {
 
     /// Leaves a file that needs no recovery, and answers whoever closed it.
     fn end(self, state: State) {
-        let Self { desk, mut clients, path, .. } = self;
+        let Self { mut desk, mut clients, path, .. } = self;
         let mut outcome = state.failed.map_or(Ok(()), Err);
         if outcome.is_err() {
             // Closing would write the log back and sync once more, on the handle that failed.
             let _ = desk.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         } else {
+            if let Err(error) = clockwork::put_down(&mut desk) {
+                tracing::debug!(%error, "the time of the end was not put down");
+            }
             rescue::log_is_written_back(&path);
             let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
             if let Err(error) = desk.conn.query_row(truncate, [], |_| Ok(())) {
@@ -362,6 +365,7 @@ impl Writer {
             self.desk.conn.prepare_cached("ROLLBACK")?.execute([])?;
         } else {
             outbox::settle_low(&mut self.desk)?;
+            clockwork::keep(&mut self.desk)?;
             self.desk.tally.save(&self.desk.conn)?;
             self.desk.conn.prepare_cached("COMMIT")?.execute([])?;
             // What went into a file that nobody finds again is nobody's receipt.
@@ -432,6 +436,7 @@ impl Writer {
         for ask in state.clients.drain(..) {
             ask.refuse(&refusal);
         }
+        self.desk.mark = None;
         self.desk.told.take(0);
         self.desk.windows.forget();
         self.desk.retention.restart();

@@ -76,6 +76,7 @@ const SAMPLES: &[(&str, &str, usize)] = &[
     ("messages.request", r#"{"type":"no","data":{}}"#, 0),
     ("messages.request", r#"{"text":"plain"}"#, 0),
     ("messages.request", r#"{"type":"get","data":1,"lane":"orders"}"#, 0),
+    ("doctor", r#"{"full":true}"#, 0),
     ("daemon.stop", "{}", 0),
 ];
 

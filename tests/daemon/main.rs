@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod delivery;
+mod doctor;
 mod faults;
 #[cfg(target_os = "linux")]
 mod flood;

@@ -3,6 +3,7 @@
 mod closes;
 mod frames;
 mod line;
+mod proxy;
 mod sign_in;
 mod tls;
 mod upgrade;
@@ -94,6 +95,7 @@ impl Row {
 pub fn sections() -> Vec<Section> {
     vec![
         Section { mark: "the way", rows: way::rows() },
+        Section { mark: "the proxy", rows: proxy::rows() },
         Section { mark: "tls", rows: tls::rows() },
         Section { mark: "the upgrade", rows: upgrade::rows() },
         Section { mark: "sign-in and start", rows: sign_in::rows() },

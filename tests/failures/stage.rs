@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use holdline::model::{LinkState, Timestamp};
+use holdline::model::{LinkState, ReasonKind, Timestamp};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio_tungstenite::tungstenite::Message;
@@ -286,6 +286,9 @@ fn next(row: &Row, state: &str, told: &Value) -> String {
     }
     if state == LinkState::Unauthorized.as_str() {
         assert!(stretched(900.0), "{wait} s");
+        if row.kind == ReasonKind::ProxyAuthRefused {
+            return "a try after a reload, else every 15 minutes".into();
+        }
         return "a try at once when the credential changes, else every 15 minutes".into();
     }
     assert!(about(delay), "the next try is due in {wait} s, not after the delay of {delay} s");
@@ -394,6 +397,14 @@ pub fn namespaces() -> bool {
     needs::root()
         && needs::programs(&["ip", "unshare"])
         && needs::working("a network namespace", Command::new("unshare").args(["--net", "true"]))
+}
+
+/// Whether mounts can be made that nobody else sees.
+pub fn mounts() -> bool {
+    use crate::support::needs;
+    needs::root()
+        && needs::programs(&["unshare", "mount"])
+        && needs::working("a mount of our own", Command::new("unshare").args(["--mount", "true"]))
 }
 
 pub const fn nothing() -> bool {

@@ -1,13 +1,15 @@
 use std::time::Duration;
 
-use holdline::link::probe::{Found, Phase, Probe};
+use holdline::link::probe::{Found, Phase, Probe, Upgrade};
 use holdline::link::{Auth, Dialer, Plan, Settings, Target, TlsSettings};
 use holdline::model::{ConnectFault, Failure, Secret, TlsFault};
 use tokio::net::TcpListener;
 
-use crate::support::server::{Ended, ScriptedServer, Upgrade};
+use crate::support::server::{Ended, ScriptedServer, Upgrade as Answer};
 use crate::support::soon;
 use crate::support::tls::{Authority, Identity, Validity};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn dialer(url: &str, tls: TlsSettings) -> Dialer {
     let settings = Settings {
@@ -20,18 +22,17 @@ fn dialer(url: &str, tls: TlsSettings) -> Dialer {
 }
 
 async fn to_the_end(dialer: &Dialer) -> Probe {
+    probe(dialer, true).await
+}
+
+async fn probe(dialer: &Dialer, wanted: bool) -> Probe {
     let token = Secret::new("HLCANARY");
-    soon("the probe to end", dialer.probe(Some((Plan::default(), Some(&token))))).await
+    let upgrade = Upgrade { plan: Plan::default(), credential: Some(&token), wanted: &|| wanted };
+    soon("the probe to end", dialer.probe(PATIENCE, Some(upgrade))).await
 }
 
 fn phases(probe: &Probe) -> Vec<Phase> {
-    let of = |found: &Found| match found {
-        Found::Name(_) => Phase::Name,
-        Found::Connection(_) => Phase::Connection,
-        Found::Tls(_) => Phase::Tls,
-        Found::Upgrade(_) => Phase::Upgrade,
-    };
-    probe.steps.iter().map(|step| of(&step.found)).collect()
+    probe.steps.iter().map(|step| step.found.phase()).collect()
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn a_probe_goes_the_whole_way_and_takes_its_leave_with_1000() {
                  Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nSec-WebSocket-Accept: {}\r\n\r\n",
                 request.accept_key()
             );
-            Upgrade::AcceptBy(head.into_bytes())
+            Answer::AcceptBy(head.into_bytes())
         })
         .start()
         .await;
@@ -74,9 +75,11 @@ async fn a_probe_goes_the_whole_way_and_takes_its_leave_with_1000() {
 async fn without_an_upgrade_the_server_never_sees_a_request() {
     let server = ScriptedServer::start().await;
     let dialer = dialer(&server.url(), TlsSettings::default());
-    let probe = soon("the probe to end", dialer.probe(None)).await;
-    assert_eq!(probe.failed, None);
-    assert_eq!(phases(&probe), [Phase::Name, Phase::Connection]);
+    let no_further = soon("the probe to end", dialer.probe(PATIENCE, None)).await;
+    for probe in [no_further, probe(&dialer, false).await] {
+        assert_eq!(probe.failed, None);
+        assert_eq!(phases(&probe), [Phase::Name, Phase::Connection]);
+    }
     assert!(server.requests().is_empty());
 }
 
@@ -98,7 +101,7 @@ async fn the_phase_that_fails_is_named_and_those_before_it_are_told() {
         panic!("{probe:?}")
     };
 
-    let refusal = Upgrade::refuse(503, &[("Date", "Thu, 01 Jan 2026 00:00:00 GMT")], "HLCANARY is closed");
+    let refusal = Answer::refuse(503, &[("Date", "Thu, 01 Jan 2026 00:00:00 GMT")], "HLCANARY is closed");
     let server = ScriptedServer::builder().answer(move |_, _| refusal.clone()).start().await;
     let dialer = dialer(&server.url(), TlsSettings::default());
     let probe = to_the_end(&dialer).await;

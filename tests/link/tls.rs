@@ -8,8 +8,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use crate::support::server::ScriptedServer;
-use crate::support::soon;
 use crate::support::tls::{Authority, Identity, Validity};
+use crate::support::{PATIENCE, soon};
 
 struct Trust {
     folder: TempDir,
@@ -125,10 +125,21 @@ async fn a_self_signed_certificate_that_ca_file_names_is_taken_for_its_name_alon
 #[tokio::test]
 async fn a_certificate_out_of_its_time_is_refused() {
     let trust = Trust::new();
-    for (validity, wanted) in [(Validity::Over, TlsFault::Expired), (Validity::Later, TlsFault::NotYetValid)]
-    {
+    let now = holdline::clock::Clock::start().now().wall;
+    for validity in [Validity::Over, Validity::Later] {
         let identity = trust.authority.issue("localhost", validity);
-        assert_eq!(fault_of(&identity, trust.settings()).await, wanted);
+        let fault = fault_of(&identity, trust.settings()).await;
+        let seen = match fault {
+            TlsFault::Expired(seen) if matches!(validity, Validity::Over) => seen,
+            TlsFault::NotYetValid(seen) if matches!(validity, Validity::Later) => seen,
+            other => panic!("{other:?}"),
+        };
+        assert!(seen.clock.since(now) < PATIENCE, "{seen:?} by the clock of {now}");
+        let bound = seen.bound.expect("the library says until when");
+        let hint = Failure::Tls { host: "h".into(), fault }.hint();
+        for at in [bound, seen.clock] {
+            assert!(hint.contains(&format!("{:.0}", at.to_jiff())), "{hint} names {at}");
+        }
     }
 }
 
@@ -194,7 +205,7 @@ async fn a_server_that_wants_to_see_our_certificate_sees_it() {
         ..trust.settings()
     };
     for (tls, words) in [
-        (trust.settings(), "it wants one"),
+        (trust.settings(), ""),
         (with("expired", &expired), "it has expired"),
         (with("stranger", &stranger), "it does not trust who signed it"),
     ] {

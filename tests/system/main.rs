@@ -7,9 +7,12 @@
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod disk;
+mod machines;
+mod network;
 mod power;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod time;
 mod traffic;
 mod volume;

@@ -4,6 +4,7 @@
 //! A verb is an app like any other: it connects, calls, and shows what it was told.
 
 mod cursors;
+mod doctor;
 mod events;
 mod link;
 mod messages;
@@ -81,6 +82,8 @@ enum Verb {
     Stop(Call<stop::Args>),
     /// Print the daemon's numbers, as Prometheus reads them
     Metrics(Call<metrics::Args>),
+    /// Look at one thing after the other and say what is wrong; also while no daemon runs
+    Doctor(Call<doctor::Args>),
 }
 
 impl Verb {
@@ -100,6 +103,7 @@ impl Verb {
             Self::Reload(verb) => verb.of(ctl).run(ctl).await,
             Self::Stop(verb) => verb.of(ctl).run(ctl).await,
             Self::Metrics(verb) => verb.of(ctl).run(ctl).await,
+            Self::Doctor(verb) => verb.of(ctl).run(ctl).await,
         }
     }
 }
@@ -136,6 +140,7 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 struct Ctl<'a> {
     shell: &'a mut Shell,
+    sources: Sources,
     places: Places,
     clock: Clock,
     deadline: Duration,
@@ -153,7 +158,7 @@ pub(crate) fn run(args: Args, deadline: Option<Duration>, shell: &mut Shell) -> 
     let places = config::locate(&sources)
         .map_err(|problem| Failed::new(Exit::Usage, problem.message).hint(problem.hint))?;
     let deadline = args.call.timeout.or(deadline).unwrap_or(CALL_WITHIN);
-    let mut ctl = Ctl { shell, places, clock: Clock::start(), deadline, client: None };
+    let mut ctl = Ctl { shell, sources, places, clock: Clock::start(), deadline, client: None };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

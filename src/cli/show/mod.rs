@@ -5,6 +5,7 @@
 //! [`Reader`]: super::words::Reader
 //! [`words::plain`]: super::words::plain
 
+pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod message;

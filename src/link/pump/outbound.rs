@@ -38,14 +38,23 @@ enum State {
 struct Blocked {
     /// None until somebody who knows the time looked.
     progress: Option<(Instant, u64)>,
+    /// Bytes the wire had taken when it was last said that it takes some.
+    said: u64,
 }
 
 /// What came of writing.
 pub(super) enum Wrote {
-    /// All handed over so far is out; the last ticket among it.
-    Flushed(Option<u64>),
+    /// All handed over so far is out.
+    Flushed {
+        /// The last ticket among it.
+        ticket: Option<u64>,
+        /// The socket had been full before.
+        blocked: bool,
+    },
     /// The socket takes nothing more for now (said once).
     Blocked,
+    /// It was full, took some, and is full again.
+    Moved,
     /// It will never take anything again.
     Failed(Error),
 }
@@ -90,7 +99,7 @@ impl Outbound {
 
     /// Tells the time and how many bytes the wire has taken in all.
     pub(super) fn note_progress(&mut self, now: Instant, bytes: u64) {
-        if let Some(Blocked { progress }) = &mut self.blocked
+        if let Some(Blocked { progress, .. }) = &mut self.blocked
             && progress.is_none_or(|(_, before)| bytes > before)
         {
             *progress = Some((now, bytes));
@@ -113,19 +122,23 @@ impl Outbound {
         if !self.dirty {
             return Poll::Pending;
         }
-        match socket.poll_flush(cx) {
+        match socket.as_mut().poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.dirty = false;
                 self.unflushed = 0;
-                self.blocked = None;
-                Poll::Ready(Wrote::Flushed(self.ticket.take()))
+                let blocked = self.blocked.take().is_some();
+                Poll::Ready(Wrote::Flushed { ticket: self.ticket.take(), blocked })
             }
             Poll::Ready(Err(error)) => Poll::Ready(Wrote::Failed(error)),
-            Poll::Pending if self.blocked.is_none() => {
-                self.blocked = Some(Blocked { progress: None });
-                Poll::Ready(Wrote::Blocked)
+            Poll::Pending => {
+                let bytes = socket.get_ref().bytes_written();
+                let Some(blocked) = &mut self.blocked else {
+                    self.blocked = Some(Blocked { progress: None, said: bytes });
+                    return Poll::Ready(Wrote::Blocked);
+                };
+                let before = std::mem::replace(&mut blocked.said, bytes);
+                if before < bytes { Poll::Ready(Wrote::Moved) } else { Poll::Pending }
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 }

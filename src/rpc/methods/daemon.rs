@@ -1,9 +1,9 @@
-//! `metrics` and `daemon.stop`.
+//! `metrics`, `doctor` and `daemon.stop`.
 
 use std::sync::Arc;
 
-use crate::model::Refusal;
-use crate::rpc::api::{Empty, MetricsResult, StopResult};
+use crate::model::{ErrorKind, Refusal};
+use crate::rpc::api::{DoctorParams, DoctorResult, Empty, MetricsResult, StopResult};
 use crate::rpc::call::{Call, Caller, Order, Reply};
 
 pub(super) struct Metrics;
@@ -16,6 +16,22 @@ impl Call for Metrics {
 
     async fn call(caller: Caller, _: Empty) -> Result<Reply<MetricsResult>, Refusal> {
         Ok(Reply::Now(MetricsResult { text: caller.client.shared.backend.metrics() }))
+    }
+}
+
+pub(super) struct Doctor;
+
+impl Call for Doctor {
+    const NAME: &'static str = "doctor";
+    const SUMMARY: &'static str =
+        "Looks at one thing after the other and says what is wrong and what to do; takes up to 30 s.";
+    const ERRORS: &'static [ErrorKind] = &[ErrorKind::Busy];
+    type Params = DoctorParams;
+    type Result = DoctorResult;
+
+    async fn call(caller: Caller, params: DoctorParams) -> Result<Reply<DoctorResult>, Refusal> {
+        let checks = caller.client.shared.backend.doctor(params.full.unwrap_or(false)).await?;
+        Ok(Reply::Now(DoctorResult { checks }))
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) const ALL: &[Method] = &[
     Method::of::<config::Reload>(),
     Method::of::<config::Show>(),
     Method::of::<daemon::Metrics>(),
+    Method::of::<daemon::Doctor>(),
     Method::of::<daemon::Stop>(),
     Method::of::<unsubscribe::Unsubscribe>(),
     Method::of::<discover::Discover>(),

@@ -13,7 +13,7 @@ use super::model::{
     Payload, QuarantineEntry, Reason, ReasonKind, Receipt, Refusal, RowKind, Seq, StatusReport, StoreStatus,
     Timestamp, Transition, TypeGlob,
 };
-use super::rpc::api::{MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use super::rpc::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
 use super::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
     StatePage,
@@ -502,6 +502,14 @@ impl Backend for Memory {
 
     async fn config(&self) -> Result<serde_json::Value, Refusal> {
         Ok(serde_json::json!({ "server": { "url": "wss://example.com/socket" } }))
+    }
+
+    async fn doctor(&self, full: bool) -> Result<Vec<Check>, Refusal> {
+        Ok(vec![
+            Check::good("name", "example.com \u{2192} 203.0.113.7").took(Duration::from_millis(3)),
+            Check::bad("tls", "the certificate has expired", "renew it"),
+            Check::open("upgrade", if full { "not tried: looking at the database" } else { "not tried" }),
+        ])
     }
 
     fn stop(&self) {

@@ -294,14 +294,127 @@ fn hints_in_a_flood_dial_once_a_second() {
 }
 
 #[test]
-fn waking_asks_the_connection_at_once_and_believes_the_silence_after_the_timeout() {
+fn waking_asks_the_connection_at_once_and_believes_the_silence_soon() {
     let mut bench = Setup::default().connected();
     bench.pass(5.0);
     bench.input(Input::Woke);
     assert!(bench.last_ping().is_some());
     let woke = bench.now;
+    bench.pass(5.0);
+    assert_eq!(bench.hang_ups()[0].0, woke + 4_000);
+}
+
+#[test]
+fn a_night_of_sleep_kills_no_connection_that_answers() {
+    let mut bench = Setup::default().connected();
+    bench.pass(5.0);
+    // Every deadline passes unnoticed.
+    bench.now += 8 * 3_600_000;
+    bench.input(Input::Woke);
+    let ping = bench.last_ping().expect("asked at once");
+    bench.pass(1.0);
+    assert!(bench.hang_ups().is_empty());
+    bench.input(Input::Pong(ping));
+    bench.pass(15.0);
+    assert!(bench.hang_ups().is_empty());
+    assert_eq!(bench.state(), LinkState::Connected);
+}
+
+#[test]
+fn a_loop_that_comes_late_asks_before_it_believes_the_silence() {
+    let mut bench = Setup::default().connected();
+    // Both the heartbeat and the end of the silence are past.
+    bench.now += 40_000;
+    let late = bench.now;
+    bench.pass(0.1);
+    assert!(bench.last_ping().is_some());
+    assert!(bench.hang_ups().is_empty());
     bench.pass(11.0);
-    assert_eq!(bench.hang_ups()[0].0, woke + 10_000);
+    assert!((late + 10_000..late + 10_100).contains(&bench.hang_ups()[0].0));
+}
+
+#[test]
+fn a_server_that_takes_a_large_message_slowly_is_not_called_dead() {
+    let mut bench = Setup::default().connected();
+    bench.queue(row(1));
+    for _ in 0..60 {
+        bench.pass(5.0);
+        bench.input(Input::Taken);
+    }
+    assert!(bench.hang_ups().is_empty());
+    bench.pass(31.0);
+    assert_eq!(bench.hang_ups().len(), 1, "and is once it takes no more");
+}
+
+#[test]
+fn a_dial_that_runs_while_the_network_changes_is_begun_anew() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    bench.input(Input::NetworkChanged { usable: true });
+    assert_eq!(bench.dials(), NEVER, "it has only just begun");
+    bench.pass(1.5);
+    bench.input(Input::NetworkChanged { usable: false });
+    assert_eq!(bench.dials(), NEVER, "there is nothing to dial on");
+    bench.input(Input::NetworkChanged { usable: true });
+    assert_eq!(bench.dials(), [bench.now]);
+}
+
+#[test]
+fn a_hint_starts_the_delays_anew_and_does_not_overrule_a_server_that_named_a_time() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    for _ in 0..5 {
+        bench.input(gone());
+        bench.pass(61.0);
+    }
+    bench.input(gone());
+    bench.take();
+    bench.input(Input::Woke);
+    assert_eq!(bench.dials(), [bench.now]);
+    let failed = bench.now;
+    bench.take();
+    bench.input(gone());
+    bench.pass(3.0);
+    assert_eq!(bench.dials(), [failed + 2_000]);
+
+    let busy = Failure::Refused {
+        status: 429,
+        retry_after: Some(Duration::from_secs(600)),
+        detail: String::new(),
+        ruled: None,
+    };
+    bench.input(Input::LinkDown(busy));
+    bench.take();
+    bench.input(Input::Woke);
+    bench.pass(599.0);
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(130.0);
+    assert_eq!(bench.dials().len(), 1);
+}
+
+#[test]
+fn a_clock_that_is_set_moves_what_is_shown_and_tries_a_refused_certificate_again() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.pass(5.0);
+    bench.input(gone());
+    let shown = bench.session.link_status().next_retry_at.expect("a time");
+    let mut set = bench.moment();
+    set.wall = set.wall.after(Duration::from_secs(28_800));
+    bench.session.handle(set, Input::ClockSet);
+    let status = bench.session.link_status();
+    assert_eq!(status.next_retry_at, Some(shown.after(Duration::from_secs(28_800))));
+    bench.take();
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(5.0);
+    let fault = TlsFault::NotYetValid(Validity::default());
+    bench.input(Input::LinkDown(Failure::Tls { host: "h".into(), fault }));
+    assert_eq!(bench.state(), LinkState::Misconfigured);
+    bench.take();
+    bench.input(Input::ClockSet);
+    bench.pass(1.0);
+    assert_eq!(bench.dials().len(), 1);
 }
 
 #[test]
@@ -387,4 +500,106 @@ fn stopping_hangs_up_and_dials_no_more() {
     bench.input(Input::Woke);
     bench.pass(600.0);
     assert_eq!(bench.dials(), NEVER);
+}
+
+fn expired_too(bench: &Bench) -> Vec<bool> {
+    bench
+        .outputs
+        .iter()
+        .filter_map(|(_, output)| match output {
+            Output::Dial { expired_too, .. } => Some(*expired_too),
+            _ => None,
+        })
+        .collect()
+}
+
+fn expired() -> Input {
+    let at = Timestamp::from_millis(1);
+    Input::LinkDown(Failure::CredentialExpired { source: "the token file t".into(), at })
+}
+
+#[test]
+fn an_expired_credential_is_read_once_more_and_shown_by_the_slow_probe_alone() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    assert_eq!(expired_too(&bench), [false]);
+    bench.take();
+    bench.input(expired());
+    assert_eq!(expired_too(&bench), [false], "the source is asked again, at once");
+    bench.take();
+    let failed = bench.now;
+    bench.input(expired());
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::CredentialExpired));
+    bench.pass(899.0);
+    assert_eq!(bench.dials(), NEVER);
+    bench.pass(182.0);
+    let probe = bench.dials()[0] - failed;
+    assert!((900_000..=1_080_000).contains(&probe), "{probe} ms");
+    assert_eq!(expired_too(&bench), [true], "our clock may be wrong");
+    bench.take();
+    bench.input(refused(401, None));
+    assert_eq!(bench.reason().0, ReasonKind::AuthRefused);
+    bench.input(Input::CredentialChanged);
+    assert_eq!(expired_too(&bench), [false], "another credential is looked at anew");
+}
+
+#[test]
+fn a_server_that_takes_an_expired_credential_is_believed_until_it_refuses_one() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.input(expired());
+    bench.input(expired());
+    bench.pass(1_100.0);
+    bench.link_up();
+    bench.pass_alive(31.0);
+    bench.take();
+    bench.lose_link();
+    bench.pass(3.0);
+    assert_eq!(expired_too(&bench), [true], "our clock is wrong, and it stays so");
+    bench.take();
+    bench.input(refused(401, None));
+    assert_eq!(expired_too(&bench), [false]);
+}
+
+#[test]
+fn a_changed_credential_is_tried_at_once_where_the_server_just_hung_up_on_the_last_one() {
+    let mut bench = Setup { eager: false, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    bench.input(Input::LinkDown(Failure::Lost { detail: String::new() }));
+    assert_eq!(bench.state(), LinkState::Reconnecting);
+    bench.take();
+    bench.pass(1.5);
+    assert_eq!(bench.dials(), NEVER);
+    bench.input(Input::CredentialChanged);
+    assert_eq!(bench.dials(), [bench.now]);
+
+    // One that was not even reached has nothing against it.
+    bench.take();
+    bench.input(gone());
+    bench.input(Input::CredentialChanged);
+    bench.pass(1.5);
+    assert_eq!(bench.dials(), NEVER);
+}
+
+#[test]
+fn a_proxy_that_refuses_us_is_left_alone_and_our_own_credential_changes_nothing() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.take();
+    let refusal = || {
+        let fault = ProxyFault::SignInRefused;
+        Input::LinkDown(Failure::Proxy { proxy: "proxy:3128".into(), fault })
+    };
+    bench.input(refusal());
+    assert_eq!((bench.state(), bench.reason().0), (LinkState::Unauthorized, ReasonKind::ProxyAuthRefused));
+    bench.input(Input::CredentialChanged);
+    bench.pass(899.0);
+    assert_eq!(bench.dials(), NEVER, "a directory may lock the account");
+    bench.pass(182.0);
+    assert_eq!(bench.dials().len(), 1);
+    bench.input(refusal());
+    bench.take();
+    bench.input(Input::Reconnect(ReasonKind::Reloaded));
+    assert_eq!(bench.dials(), [bench.now]);
 }

@@ -116,7 +116,8 @@ async fn p7_old_events_go_in_several_steps_without_anyone_asking() {
     let mut room = Room::new();
     let rows = (0..700).map(|number| event(None, "t", &number.to_string())).collect();
     let unit = crate::model::Unit { rows, ..crate::model::Unit::default() };
-    let old = crate::model::Timestamp::from_millis(1000);
+    let now = crate::clock::Clock::start().now().wall;
+    let old = crate::model::Timestamp::from_millis(now.as_millis() - 7_200_000);
     room.record(vec![crate::model::Record::Inbound { received_at: old, unit }]).await;
     until(async || room.store.counters().events == 0).await;
     assert_eq!(room.store.counters().first_seq, None);
@@ -134,4 +135,33 @@ async fn a_pruned_frame_leaves_quarantine_too() {
     room.receive(vec![event(None, "t", "1")]).await;
     until(async || room.store.counters().quarantined == 0).await;
     assert!(room.store.quarantine_list(10, None).await.unwrap().entries.is_empty());
+}
+
+#[tokio::test]
+async fn p7_soon_after_the_start_nothing_is_pruned_for_its_age() {
+    let mut room = Room::with(|settings| settings.ages_after = Duration::from_secs(3600));
+    let now = crate::clock::Clock::start().now().wall;
+    let old = crate::model::Timestamp::from_millis(now.as_millis() - 7_200_000);
+    let unit = crate::model::Unit { rows: vec![event(None, "t", "1")], ..crate::model::Unit::default() };
+    room.record(vec![crate::model::Record::Inbound { received_at: old, unit }]).await;
+    room.store.maintain().await.unwrap();
+    assert_eq!(room.store.counters().events, 1);
+    // A count is no age.
+    let mut settings = room.settings.clone();
+    settings.inbox.max_events = 0;
+    room.store.reconfigure(settings).await.unwrap();
+    room.store.maintain().await.unwrap();
+    until(async || room.store.counters().events == 0).await;
+}
+
+#[tokio::test]
+async fn p7_stamps_of_a_clock_that_stood_wrong_make_no_event_old() {
+    let mut room = Room::new();
+    for received_at in [1_000, 4_102_444_800_000] {
+        let unit = crate::model::Unit { rows: vec![event(None, "t", "1")], ..crate::model::Unit::default() };
+        let received_at = crate::model::Timestamp::from_millis(received_at);
+        room.record(vec![crate::model::Record::Inbound { received_at, unit }]).await;
+    }
+    room.store.maintain().await.unwrap();
+    assert_eq!(room.store.counters().events, 2);
 }

@@ -43,6 +43,7 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
             keep_finished: 1000,
             keep_finished_age: Duration::from_secs(3600),
         },
+        ages_after: Duration::ZERO,
         inbox: InboxSettings { max_events: 10_000, max_age: Duration::from_secs(3600), max_bytes: 1 << 24 },
     }
 }

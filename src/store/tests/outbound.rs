@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{Room, ended, everything, latest, message, named};
+use crate::clock::Clock;
 use crate::model::{
     Delivery, DueQuery, ErrorKind, MessageId, MessageState, NewMessage, Payload, Place, Record, Recorded,
     Resend, Timestamp, TypeGlob,
@@ -465,4 +466,55 @@ async fn new_rows_are_told_in_order_with_the_place_before_them() {
         assert_eq!((previous, &rows[0].id, rows.len()), (tail, &id, 1));
         tail = rows[0].place;
     }
+}
+
+/// What the database says about the clock of the last run, and the deadlines in it.
+fn rewrite_mark(path: &std::path::Path, steady: i64, wall: i64) -> Option<i64> {
+    rewrite_mark_only(path, steady, wall);
+    deadline(&rusqlite::Connection::open(path).unwrap())
+}
+
+fn deadline(conn: &rusqlite::Connection) -> Option<i64> {
+    conn.query_row("SELECT expires_at FROM outbox", [], |row| row.get(0)).unwrap()
+}
+
+const YEAR: i64 = 365 * 86_400_000;
+
+#[tokio::test]
+async fn p8_a_clock_set_in_the_last_run_takes_deadlines_along() {
+    let room = Room::new();
+    room.send(NewMessage { ttl: Some(Duration::from_secs(60)), ..message("1") }).await;
+    room.store.close().await.unwrap();
+    let now = Clock::start().now().wall.as_millis();
+    // The run began in the past, and the clock was set to what it shows now.
+    let before = rewrite_mark(&room.path(), now - 50 * YEAR, now).unwrap();
+    let Room { dir: _dir, settings, .. } = room;
+    for _ in 0..2 {
+        // A start takes it over once, however often it is made.
+        let opened = super::open(settings.clone());
+        let conn = rusqlite::Connection::open(&settings.path).unwrap();
+        assert_eq!(deadline(&conn), Some(before + 50 * YEAR));
+        drop(conn);
+        opened.store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn p8_a_start_before_the_end_of_the_last_run_goes_on_from_there() {
+    let room = Room::new();
+    room.store.close().await.unwrap();
+    let now = Clock::start().now().wall.as_millis();
+    rewrite_mark_only(&room.path(), now + YEAR, now + YEAR);
+    let opened = super::open(room.settings.clone());
+    let at = opened.clock.now();
+    assert!(at.steady.as_millis() >= now + YEAR && at.wall.as_millis() < now + YEAR, "{at:?}");
+    opened.store.close().await.unwrap();
+    // Now the clock is right from the start, and what was written meanwhile is moved back.
+    let opened = super::open(room.settings.clone());
+    assert!(opened.clock.now().steady.as_millis() < now + YEAR);
+}
+
+fn rewrite_mark_only(path: &std::path::Path, steady: i64, wall: i64) {
+    let conn = rusqlite::Connection::open(path).unwrap();
+    conn.execute("INSERT OR REPLACE INTO facts VALUES ('clock', ?1)", [format!("{steady} {wall}")]).unwrap();
 }

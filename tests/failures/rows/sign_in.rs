@@ -1,8 +1,8 @@
 //! The credential, the sign-in, and the steps a dialect begins with.
 
 use holdline::model::ReasonKind::{
-    AuthRefused, ClosedByServer, ConnectionLost, NoCredential, ServerBusy, ServerError, ServerRestart,
-    StartRefused, StartTimeout,
+    AuthRefused, ClosedByServer, ConnectionLost, CredentialExpired, NoCredential, ServerBusy, ServerError,
+    ServerRestart, StartRefused, StartTimeout,
 };
 
 use super::Row;
@@ -50,6 +50,13 @@ pub fn rows() -> Vec<Row> {
         Row::new("The token command prints nothing.", NoCredential, |stage| {
             given(stage, "method = \"header\"\ntoken_command = [\"true\"]")
         }),
+        Row::new("The token is a web token (JWT) whose time is over.", CredentialExpired, |stage| {
+            // {"alg":"none"}.{"exp":1000000000}: the ninth of September 2001.
+            file(stage, Some("eyJhbGciOiJub25lIn0.eyJleHAiOjEwMDAwMDAwMDB9.c2ln\n"))
+        }),
+        Row::new("The credential of `auth.token_credential` was not handed over.", NoCredential, |stage| {
+            given(stage, "method = \"header\"\ntoken_credential = \"api\"")
+        }),
         Row::new("HTTP 401 at the upgrade.", AuthRefused, |stage| {
             stage.answered(|_| Upgrade::refuse(401, &[], "token expired"))
         }),
@@ -87,7 +94,10 @@ pub fn rows() -> Vec<Row> {
                 daemon.write_private("config/holdline/own.toml", OWN);
             });
             for _ in 0..2 {
-                stage.wait(server.accept()).close(4401, "token expired");
+                let mut peer = stage.wait(server.accept());
+                // The welcome is on its way when the hello has come.
+                stage.wait(peer.frame());
+                peer.close(4401, "token expired");
             }
             scene.keeping(server)
         }),

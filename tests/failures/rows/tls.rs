@@ -1,6 +1,9 @@
 //! TLS: whom the server claims to be.
 
-use holdline::model::ReasonKind::{TlsExpired, TlsFailed, TlsNotYetValid, TlsUnknownIssuer, TlsWrongName};
+use holdline::model::ReasonKind::{
+    TlsClientCertificate, TlsExpired, TlsFailed, TlsNotYetValid, TlsSelfSigned, TlsTimeout, TlsUnknownIssuer,
+    TlsVersion, TlsWrongName,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::Row;
@@ -20,7 +23,7 @@ pub fn rows() -> Vec<Row> {
                 issued(stage, |_| Authority::named("Another CA").issue("localhost", Validity::Now).acceptor())
             },
         ),
-        Row::new("The certificate vouches for itself.", TlsUnknownIssuer, |stage| {
+        Row::new("The certificate vouches for itself.", TlsSelfSigned, |stage| {
             issued(stage, |_| Identity::self_signed("localhost", true).acceptor())
         }),
         Row::new("The certificate has expired.", TlsExpired, |stage| {
@@ -35,12 +38,25 @@ pub fn rows() -> Vec<Row> {
             let plain = Plain::answering(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
             stage.daemon(&Config::to(format!("wss://localhost:{}/socket", plain.port))).keeping(plain)
         }),
-        Row::new("The server speaks only versions of TLS that are no longer safe.", TlsFailed, |stage| {
+        Row::new("The server speaks only versions of TLS that are no longer safe.", TlsVersion, |stage| {
             // The alert `protocol_version` (RFC 8446, section 6).
             let old = Plain::answering(&[0x15, 3, 1, 0, 2, 2, 70]);
             stage.daemon(&Config::to(format!("wss://localhost:{}/socket", old.port))).keeping(old)
         }),
-        Row::new("The server takes the connection and never answers the greeting.", TlsFailed, |stage| {
+        Row::new(
+            "The server wants a certificate of ours, and there is none.",
+            TlsClientCertificate,
+            |stage| {
+                // The alert `certificate_required` (RFC 8446, section 6.2).
+                let asking = Plain::answering(&[0x15, 3, 3, 0, 2, 2, 116]);
+                stage.daemon(&Config::to(format!("wss://localhost:{}/socket", asking.port))).keeping(asking)
+            },
+        ),
+        Row::new("The server refuses our certificate as expired.", TlsClientCertificate, |stage| {
+            let refusing = Plain::answering(&[0x15, 3, 3, 0, 2, 2, 45]);
+            stage.daemon(&Config::to(format!("wss://localhost:{}/socket", refusing.port))).keeping(refusing)
+        }),
+        Row::new("The server takes the connection and never answers the greeting.", TlsTimeout, |stage| {
             let silent = Plain::answering(b"");
             let config = Config::to(format!("wss://localhost:{}/socket", silent.port));
             stage.daemon(&config.server("connect_timeout = \"1s\"")).keeping(silent)
@@ -64,12 +80,12 @@ fn issued(stage: &Stage, identity: impl FnOnce(&Authority) -> TlsAcceptor) -> Sc
 }
 
 /// A listener that answers whatever comes with these bytes.
-struct Plain {
-    port: u16,
+pub(super) struct Plain {
+    pub(super) port: u16,
 }
 
 impl Plain {
-    fn answering(answer: &[u8]) -> Self {
+    pub(super) fn answering(answer: &[u8]) -> Self {
         use std::io::{Read as _, Write as _};
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

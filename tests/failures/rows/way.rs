@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use holdline::model::ReasonKind::{
     ConnectFailed, ConnectTimeout, ConnectionRefused, NameLookupFailed, NameNotFound, NetworkUnreachable,
-    NoNetwork,
+    NoNetwork, PlaintextRefused,
 };
 
 use super::Row;
-use crate::stage::{Config, Net, Scene, Stage, namespaces};
+use crate::stage::{Config, Net, Scene, Stage, mounts, namespaces};
 
 /// NXDOMAIN.
 const NO_SUCH_NAME: u8 = 3;
@@ -52,6 +52,21 @@ pub fn rows() -> Vec<Row> {
             named(stage, "wss://server.example/socket", None)
         })
         .needs(namespaces),
+        Row::new(
+            "The name of this machine leads to another one, and the URL is `ws://`.",
+            PlaintextRefused,
+            |stage| {
+                let config = Config::to("ws://localhost:81/socket");
+                stage.prepared(&config, |daemon| {
+                    let file = daemon.write_private("hosts", "192.0.2.10 localhost\n");
+                    let script = format!("mount --bind {} /etc/hosts && exec \"$@\"", file.display());
+                    daemon.set_before(
+                        ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).into(),
+                    );
+                })
+            },
+        )
+        .needs(mounts),
         Row::new("Nobody listens on the port.", ConnectionRefused, |stage| {
             let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             stage.daemon(&Config::to(format!("ws://{free}/socket")))
