@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::desk::Desk;
+use super::outbox_row;
 use crate::clock::Clock;
 use crate::model::{Moment, Timestamp};
 
@@ -48,8 +49,8 @@ impl Mark {
     }
 
     fn read(conn: &Connection) -> rusqlite::Result<Option<Self>> {
-        let text: Option<String> =
-            conn.query_row("SELECT value FROM facts WHERE name = ?1", [NAME], |row| row.get(0)).optional()?;
+        let question = "SELECT value FROM facts WHERE name = ?1 AND seal = seal(name, value)";
+        let text: Option<String> = conn.query_row(question, [NAME], |row| row.get(0)).optional()?;
         Ok(text.as_deref().and_then(|text| {
             let (steady, wall) = text.split_once(' ')?;
             let at = |text: &str| text.parse().ok().map(Timestamp::from_millis);
@@ -59,8 +60,10 @@ impl Mark {
 
     fn write(self, conn: &Connection) -> rusqlite::Result<()> {
         let value = format!("{} {}", self.steady.as_millis(), self.wall.as_millis());
-        conn.prepare_cached("INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)")?
-            .execute([NAME, &value])?;
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO facts (name, value, seal) VALUES (?1, ?2, seal(?1, ?2))",
+        )?
+        .execute([NAME, &value])?;
         Ok(())
     }
 }
@@ -71,11 +74,7 @@ pub(super) fn take_over(conn: &Connection, clock: Clock) -> rusqlite::Result<(Cl
     let Some(last) = Mark::read(conn)? else { return Ok((clock, None)) };
     let moved = last.distance();
     if moved.saturating_abs() >= APART {
-        conn.execute(
-            "UPDATE outbox SET expires_at = expires_at + ?1
-             WHERE expires_at IS NOT NULL AND state IN (10, 11, 20, 21)",
-            [moved],
-        )?;
+        outbox_row::move_deadlines(conn, moved)?;
     }
     let clock = clock.not_before(last.wall);
     let now = clock.now();
@@ -100,9 +99,10 @@ pub(super) fn keep(desk: &mut Desk) -> rusqlite::Result<()> {
     keep_within(desk, STALE)
 }
 
-/// The mark of the end: from here on no time passes backwards.
+/// The mark of the end: from here on no time passes backwards. A run that wrote nothing leaves the
+/// file alone.
 pub(super) fn put_down(desk: &mut Desk) -> rusqlite::Result<()> {
-    keep_within(desk, FRESH)
+    if desk.mark.is_some() { keep_within(desk, FRESH) } else { Ok(()) }
 }
 
 fn keep_within(desk: &mut Desk, age: Duration) -> rusqlite::Result<()> {

@@ -170,6 +170,23 @@ macro_rules! resealed {
 }
 pub(super) use resealed;
 
+/// Moves the deadlines of all messages that are not finished, and their seals with them: over what
+/// [`Fixed`] holds, in its order and kinds.
+pub(super) fn move_deadlines(conn: &rusqlite::Connection, by: i64) -> rusqlite::Result<()> {
+    conn.execute(
+        "UPDATE outbox SET
+            checksum = resealed(checksum,
+                seal(place, queued_at, expires_at, delivery, confirm, resend, form, CAST(lane AS TEXT),
+                     CAST(kind AS TEXT), CAST(key AS TEXT), CAST(id AS TEXT), CAST(body AS BLOB)),
+                seal(place, queued_at, expires_at + ?1, delivery, confirm, resend, form, CAST(lane AS TEXT),
+                     CAST(kind AS TEXT), CAST(key AS TEXT), CAST(id AS TEXT), CAST(body AS BLOB))),
+            expires_at = expires_at + ?1
+         WHERE expires_at IS NOT NULL AND state IN (10, 11, 20, 21)",
+        [by],
+    )?;
+    Ok(())
+}
+
 fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a [u8]>> {
     Ok(match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),

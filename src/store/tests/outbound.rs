@@ -483,7 +483,7 @@ const YEAR: i64 = 365 * 86_400_000;
 #[tokio::test]
 async fn p8_a_clock_set_in_the_last_run_takes_deadlines_along() {
     let room = Room::new();
-    room.send(NewMessage { ttl: Some(Duration::from_secs(60)), ..message("1") }).await;
+    let id = room.send(NewMessage { ttl: Some(Duration::from_secs(60)), ..message("1") }).await.id;
     room.store.close().await.unwrap();
     let now = Clock::start().now().wall.as_millis();
     // The run began in the past, and the clock was set to what it shows now.
@@ -495,6 +495,10 @@ async fn p8_a_clock_set_in_the_last_run_takes_deadlines_along() {
         let conn = rusqlite::Connection::open(&settings.path).unwrap();
         assert_eq!(deadline(&conn), Some(before + 50 * YEAR));
         drop(conn);
+        // And the row is sound.
+        let row = opened.store.get(&id).await.unwrap().expect("it is there");
+        assert_eq!((row.message.state, row.message.reason), (MessageState::Queued, None));
+        assert_eq!(opened.store.quick_check().await.unwrap().damaged_messages, 0);
         opened.store.close().await.unwrap();
     }
 }
@@ -516,5 +520,7 @@ async fn p8_a_start_before_the_end_of_the_last_run_goes_on_from_there() {
 
 fn rewrite_mark_only(path: &std::path::Path, steady: i64, wall: i64) {
     let conn = rusqlite::Connection::open(path).unwrap();
-    conn.execute("INSERT OR REPLACE INTO facts VALUES ('clock', ?1)", [format!("{steady} {wall}")]).unwrap();
+    crate::store::seal::teach(&conn).unwrap();
+    let mark = format!("{steady} {wall}");
+    conn.execute("INSERT OR REPLACE INTO facts VALUES ('clock', ?1, seal('clock', ?1))", [mark]).unwrap();
 }
