@@ -212,7 +212,7 @@ impl Stage {
         ])
     }
 
-    /// Ports and folders are others each time.
+    /// Ports, folders and times are others each time.
     pub fn normal(&self, daemon: &Daemon, text: &str) -> String {
         let mut text = text.replace(&daemon.path("").display().to_string(), "…/");
         for host in ["127.0.0.1:", "localhost:"] {
@@ -224,6 +224,19 @@ impl Stage {
                 text.replace_range(begin..end, "PORT");
                 from = begin;
             }
+        }
+        let second = "0000-00-00T00:00:00Z";
+        let is_time = |text: &str| {
+            text.bytes()
+                .zip(second.bytes())
+                .all(|(byte, like)| if like == b'0' { byte.is_ascii_digit() } else { byte == like })
+        };
+        let mut from = 0;
+        while let Some(at) =
+            (from..text.len()).find(|at| text.get(*at..at + second.len()).is_some_and(is_time))
+        {
+            text.replace_range(at..at + second.len(), "TIME");
+            from = at;
         }
         text
     }
