@@ -352,14 +352,14 @@ fn a_daemon_that_hardly_gets_to_run_keeps_its_connection() {
     let server = Served::start();
     let url = server.url();
     let daemon = Daemon::start(&format!(
-        "[server]\nurl = \"{url}\"\ndialect = \"holdline\"\n[heartbeat]\ninterval = \"2s\"\ntimeout = \"1s\"\n"
+        "[server]\nurl = \"{url}\"\ndialect = \"holdline\"\n[heartbeat]\ninterval = \"1s\"\ntimeout = \"1s\"\n"
     ));
     daemon.wait_for("connected");
-    let pulses = if std::env::var_os("HOLDLINE_NETWORK").is_some() { 600 } else { 12 };
+    let pulses = if std::env::var_os("HOLDLINE_NETWORK").is_some() { 240 } else { 5 };
     for pulse in 0..pulses {
-        // One part in twenty.
+        // Each longer than a peer may be silent; one part in fifty is left.
         daemon.signal(Signal::STOP);
-        frozen(Duration::from_millis(950));
+        frozen(Duration::from_millis(2_450));
         server.push("e", &json!({"n": pulse}));
         daemon.signal(Signal::CONT);
         frozen(Duration::from_millis(50));
