@@ -14,6 +14,7 @@ mod dialing;
 mod effects;
 mod expiry;
 mod fanout;
+mod link;
 mod punctual;
 mod requests;
 mod run;

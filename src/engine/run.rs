@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::asks::Asks;
 use super::dialing::{Dialled, Dialling};
 use super::expiry::Expiry;
+use super::link::{flushed, has_room, receive};
 use super::punctual::Punctual;
 use super::requests::{Inbox, Requests};
 use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
@@ -190,34 +191,6 @@ pub async fn run(parts: Parts) -> Ending {
             () = this.punctual.alarm.rung() => this.time_is_up(),
             () = this.punctual.vigil.stirred() => {}
         }
-    }
-}
-
-/// The next event of the link; waits for ever where there is no link.
-async fn receive(events: Option<&mut mpsc::Receiver<LinkEvent>>) -> Option<LinkEvent> {
-    match events {
-        Some(events) => events.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next word about what is flushed; none where the pump has ended.
-async fn flushed(written: Option<&mut watch::Receiver<u64>>) -> Option<u64> {
-    match written {
-        Some(written) => written.changed().await.is_ok().then(|| *written.borrow_and_update()),
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until the pump takes commands again (or is gone, which its events will tell).
-async fn has_room(commands: Option<&mpsc::Sender<LinkCommand>>) {
-    match commands {
-        Some(commands) => {
-            if commands.reserve().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::model::{
 mod backoff;
 mod barrier;
 mod connection;
+mod credential;
 mod delivery;
 mod drain;
 mod heartbeat;

@@ -13,6 +13,7 @@ use crate::model::{
 };
 
 use super::backoff::{Backoff, LONGEST_WISH, stretch};
+use super::credential::Credential;
 use super::turn::Turn;
 use super::{Change, Output, Timer};
 
@@ -67,16 +68,7 @@ pub(super) struct Phase {
     backoff: Backoff,
     failures: u32,
     stable: bool,
-    fresh_credential: bool,
-    fresh_tried: bool,
-    /// Another credential is worth a try at once.
-    wants_credential: bool,
-    /// The server has not let us in since the link came up.
-    at_the_door: bool,
-    /// The dial shows even an expired credential: our clock may be wrong …
-    expired_too: bool,
-    /// … and is, since the server took one.
-    clock_doubted: bool,
+    credential: Credential,
     policy_close: bool,
     planned: Option<Instant>,
     misconfigured_since: Option<Instant>,
@@ -102,12 +94,7 @@ impl Phase {
             backoff: Backoff::default(),
             failures: 0,
             stable: false,
-            fresh_credential: false,
-            fresh_tried: false,
-            wants_credential: false,
-            at_the_door: false,
-            expired_too: false,
-            clock_doubted: false,
+            credential: Credential::default(),
             policy_close: false,
             planned: None,
             misconfigured_since: None,
@@ -258,7 +245,7 @@ impl Phase {
     fn forgive(&mut self) {
         self.backoff.reset();
         self.failures = 0;
-        self.fresh_tried = false;
+        self.credential.forgive();
         self.misconfigured_since = None;
         self.policy_close = false;
         self.not_before = None;
@@ -282,12 +269,10 @@ impl Phase {
 
     /// Another credential may be there.
     pub(super) fn credential_changed(&mut self, turn: &mut Turn<'_>) {
-        self.fresh_tried = false;
-        self.fresh_credential = true;
-        if self.stage == Stage::Waiting && self.wants_credential {
+        self.credential.changed();
+        if self.stage == Stage::Waiting && self.credential.is_wanted() {
             self.due(turn, turn.at.instant);
-        } else if self.at_the_door {
-            // Some servers just hang up on a credential they do not like.
+        } else if self.credential.is_in_doubt() {
             self.hint(turn);
         }
     }
@@ -309,8 +294,7 @@ impl Phase {
     /// Time for the next dial.
     pub(super) fn redial_due(&mut self, turn: &mut Turn<'_>) {
         if self.stage == Stage::Waiting {
-            // The slow probe: a token may be good though our clock says that its time is over.
-            self.expired_too = self.wants_credential;
+            self.credential.probe();
             self.dial(turn);
         }
     }
@@ -321,14 +305,8 @@ impl Phase {
         self.next_retry_at = None;
         self.last_dial = Some(turn.at.instant);
         turn.timers.set(Timer::Redial, None);
-        self.expired_too |= self.clock_doubted;
-        turn.out.push(Output::Dial {
-            attempt: self.attempt,
-            fresh_credential: self.fresh_credential,
-            expired_too: self.expired_too,
-        });
-        self.fresh_credential = false;
-        self.at_the_door = false;
+        let (fresh_credential, expired_too) = self.credential.dial();
+        turn.out.push(Output::Dial { attempt: self.attempt, fresh_credential, expired_too });
         turn.out.publish(Change::Link);
     }
 
@@ -343,7 +321,7 @@ impl Phase {
 
     /// The link is up, and the server has not yet let us in.
     pub(super) fn signing_in(&mut self, turn: &mut Turn<'_>) {
-        self.at_the_door = true;
+        self.credential.shown();
         let reason = reason(turn, ReasonKind::SigningIn, "the link is up, the session is being started");
         self.show(turn, LinkState::Authenticating, Some(reason));
     }
@@ -352,8 +330,7 @@ impl Phase {
     pub(super) fn started(&mut self, turn: &mut Turn<'_>) {
         self.attempt = 0;
         self.stable = false;
-        self.at_the_door = false;
-        self.clock_doubted = self.expired_too;
+        self.credential.taken();
         self.facts.last_connected_at = Some(turn.at.wall);
         self.facts.connections += 1;
         turn.timers.set(Timer::Stable, Some(turn.at.instant + turn.settings.reconnect.stable_after));
@@ -396,11 +373,7 @@ impl Phase {
         turn.timers.set(Timer::Stable, None);
         let was_connected = self.state == LinkState::Connected;
         self.note(&mut failure, own);
-        self.wants_credential = failure.is_about_the_credential();
-        self.expired_too = false;
-        if self.wants_credential {
-            self.clock_doubted = false;
-        }
+        self.credential.ended(&failure);
         if self.paused || self.stopping {
             return;
         }
@@ -464,15 +437,12 @@ impl Phase {
                 (if many { LinkState::Unavailable } else { state }, delay.max(wish))
             }
             Verdict::Unauthorized => {
-                self.fresh_credential = true;
-                // Reading the source anew helps only where there was something to be refused.
-                let hopeless = !self.wants_credential || matches!(failure, Failure::NoCredential(_));
-                if self.fresh_tried || hopeless {
-                    (state, stretch(UNAUTHORIZED_PROBE, turn.rng))
+                let wait = if self.credential.refused(failure) {
+                    Duration::ZERO
                 } else {
-                    self.fresh_tried = true;
-                    (state, Duration::ZERO)
-                }
+                    stretch(UNAUTHORIZED_PROBE, turn.rng)
+                };
+                (state, wait)
             }
             Verdict::Misconfigured => {
                 let since = *self.misconfigured_since.get_or_insert(now);
