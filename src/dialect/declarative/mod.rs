@@ -11,6 +11,7 @@ mod condition;
 mod filing;
 mod filter;
 mod hole;
+mod odd;
 mod outbound;
 mod reader;
 mod replay;

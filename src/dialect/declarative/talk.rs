@@ -14,7 +14,7 @@ use super::spec::{Codec, Length, MAX_FRAME_ITEMS, Sentence, Spec, Vars};
 use super::steps::Steps;
 use super::tape::{Fault, Tape};
 use super::template::{Spread, Template};
-use super::{codec, outbound};
+use super::{codec, odd, outbound};
 use crate::dialect::{Act, Conversation, Encoded, Given, Outgoing, Pulse};
 use crate::model::{Frame, Instant, Moment, NewRow, Payload, Refusal, Secret, Unit, Verdict};
 
@@ -263,7 +263,8 @@ impl Talk {
             return unparsed(self, index, findings);
         }
         let mut tape = std::mem::take(&mut self.tape);
-        match tape.read(json) {
+        let read = tape.read(json).and_then(|()| odd::look(tape.doc(json)));
+        match read {
             Ok(()) => {
                 let doc = tape.doc(json);
                 if spec.codec == Codec::JsonOrArray && doc.json().starts_with('[') {
@@ -294,6 +295,14 @@ impl Talk {
                             Fault::Invalid(byte) => {
                                 ("invalid_json", format!("it is not JSON from byte {byte} on"))
                             }
+                            Fault::Twice(byte) => (
+                                "duplicate_name",
+                                format!("the name of the member at byte {byte} was there before"),
+                            ),
+                            Fault::TooLarge(byte) => (
+                                "number_too_large",
+                                format!("the number at byte {byte} is larger than programs can hold"),
+                            ),
                         };
                         self.bad(findings, reason, detail, Frame::Text(raw.to_owned()));
                     }

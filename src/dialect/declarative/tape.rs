@@ -31,6 +31,11 @@ pub(crate) enum Fault {
     /// It is not JSON from this byte on (RFC 8259; an escaped lone surrogate counts as a fault,
     /// since nobody could read it later).
     Invalid(usize),
+    /// It is JSON, and two members of one object have the same name; the second begins at this byte
+    /// (see [`super::odd`]).
+    Twice(usize),
+    /// It is JSON, and the number at this byte is larger than programs can hold.
+    TooLarge(usize),
 }
 
 /// The nodes of one JSON text.
@@ -294,6 +299,11 @@ pub(crate) struct Doc<'a> {
 }
 
 impl<'a> Doc<'a> {
+    /// Where the value begins in the text.
+    pub(crate) fn start(self) -> usize {
+        self.node().start as usize
+    }
+
     fn node(self) -> Node {
         self.nodes[self.at]
     }
@@ -322,6 +332,15 @@ impl<'a> Doc<'a> {
         } else {
             let json = self.json();
             json.len() == name.len() + 2 && &json[1..json.len() - 1] == name
+        }
+    }
+
+    /// Whether both are the same name, however they are written.
+    pub(crate) fn is_same_name(self, other: Self) -> bool {
+        if self.node().escaped || other.node().escaped {
+            self.string() == other.string()
+        } else {
+            self.json() == other.json()
         }
     }
 

@@ -105,6 +105,7 @@ fn rows(acts: &[Act]) -> Vec<String> {
                 }
                 NewRow::Gap { detail, .. } => format!("gap|{detail}"),
                 NewRow::Bad { reason, .. } => format!("bad|{reason}"),
+                NewRow::Misfit { detail, .. } => format!("misfit|{detail}"),
             });
         }
     }
