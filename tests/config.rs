@@ -13,6 +13,8 @@ mod meaning;
 mod places;
 #[path = "config/refusals.rs"]
 mod refusals;
+#[path = "config/schemas.rs"]
+mod schemas;
 #[path = "config/services.rs"]
 mod services;
 #[path = "config/verbs.rs"]

@@ -22,7 +22,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model"]),
     ("link", &["model", "clock"]),
     ("rpc", &["ipc", "model"]),
-    ("config", &["model"]),
+    // What is wrong with a schema is said with the line of the key that names it.
+    ("config", &["schema", "model"]),
+    ("schema", &["model"]),
     ("session", &["dialect", "model"]),
     ("dev_server", &["dialect", "model"]),
     ("client", &["rpc", "ipc", "model"]),
@@ -47,7 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that compute and do nothing else: no runtime, no files, no sockets, no environment.
-const PURE: &[&str] = &["model", "dialect", "session"];
+const PURE: &[&str] = &["model", "dialect", "schema", "session"];
 
 /// Files of pure rooms that touch the outside world, each with the reason.
 const AT_THE_DOOR: &[(&str, &str)] = &[("dialect/load.rs", "reads a dialect's file, once, at start")];
@@ -90,6 +92,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["link", "dev_server"]),
     ("httparse", &["link"]),
     ("interprocess", &["ipc"]),
+    ("jsonschema", &["schema"]),
     ("jiff", &["model", "config", "link", "cli"]),
     ("notify", &["link"]),
     ("percent_encoding", &["link", "config", "dialect", "dev_server"]),

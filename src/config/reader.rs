@@ -197,6 +197,14 @@ impl<'d> Reader<'d> {
         }
     }
 
+    /// Mixes something into the fingerprint of a key's value.
+    pub(super) fn mix(&mut self, section: &str, name: &str, digest: u64) {
+        let entry = self.entries.iter_mut().rev().find(|it| it.section == section && it.name == name);
+        if let Some(entry) = entry {
+            entry.fingerprint = entry.fingerprint.rotate_left(1) ^ digest;
+        }
+    }
+
     /// Notes what the manual says, in a run for it.
     pub(super) fn describe(&mut self, doc: KeyDoc) {
         if let Some(docs) = &mut self.docs {

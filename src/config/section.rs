@@ -253,6 +253,15 @@ impl<'r, 'd> Section<'r, 'd> {
         self.problem(name, Problem::new("not_yet", message, "take it out, or use a later version"));
     }
 
+    /// What the key `name` stands for is more than its value: `content` counts too where a newer
+    /// configuration is compared with this one.
+    pub(super) fn stands_for(&mut self, name: &str, content: &str) {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        let section = self.path.clone();
+        self.reader.mix(&section, name, hasher.finish());
+    }
+
     /// Reads the key from a variable instead, where it is set.
     pub(super) fn variable<K: Kind>(
         &mut self,

@@ -16,7 +16,9 @@ use crate::model::{
     CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
     MessageId, MessageState, Moved, Place, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition,
 };
-use crate::rpc::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use crate::rpc::api::{
+    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+};
 use crate::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
     StatePage,
@@ -38,6 +40,8 @@ pub(super) struct Daemon {
     pub(super) reloader: super::reload::Reloader,
     /// One doctor at a time.
     pub(super) doctor: tokio::sync::Mutex<()>,
+    /// One second look at the quarantine at a time: each holds a page of frames in memory.
+    pub(super) retrying: tokio::sync::Mutex<()>,
     /// Cancelled: the daemon ends.
     pub(super) stop: CancellationToken,
 }
@@ -260,8 +264,15 @@ impl Backend for Shared {
 
     async fn events(&self, query: EventsQuery) -> Result<EventsPage, Refusal> {
         let counters = self.0.store.counters();
-        if let Some((rows, last)) = self.0.fanout.tail.after(Seq(query.from.0.saturating_sub(1)), query.limit)
-        {
+        // What is pruned is gone from memory too: the disk knows which numbers that concerns.
+        let pruned = match counters.first_seq {
+            Some(first) => query.from < first,
+            None => counters.last_seq.is_some_and(|last| query.from <= last),
+        };
+        let tail = &self.0.fanout.tail;
+        let from_memory =
+            (!pruned).then(|| tail.after(Seq(query.from.0.saturating_sub(1)), query.limit)).flatten();
+        if let Some((rows, last)) = from_memory {
             return Ok(pages::from_tail(rows, &query, counters.first_seq, last));
         }
         let page = self
@@ -360,6 +371,18 @@ impl Backend for Shared {
 
     async fn drop_quarantine(&self, id: Seq) -> Result<(), Refusal> {
         self.0.store.quarantine_drop(id).await
+    }
+
+    async fn retry_quarantine(
+        &self,
+        id: Option<Seq>,
+        after: Option<Seq>,
+        limit: usize,
+    ) -> Result<QuarantineRetryResult, Refusal> {
+        match id {
+            Some(id) => super::quarantine::retry_one(&self.0, id).await,
+            None => super::quarantine::retry_all(&self.0, after, limit).await,
+        }
     }
 
     async fn pause(&self) -> Result<LinkState, Refusal> {

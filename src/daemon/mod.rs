@@ -14,6 +14,7 @@ mod metrics;
 mod network;
 mod pages;
 mod policy;
+mod quarantine;
 mod ready;
 mod reload;
 mod renewal;

@@ -102,6 +102,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         report,
         reloader: Reloader::new(options.sources.clone(), config, route_in),
         doctor: tokio::sync::Mutex::default(),
+        retrying: tokio::sync::Mutex::new(()),
         stop: stop.clone(),
     });
 

@@ -64,6 +64,12 @@ impl Loop {
                 Appended::Stored(row) => Some(row),
                 Appended::Duplicate | Appended::Conflated => None,
             })),
+            Change::Retried { id, outcome } => {
+                if let Some(answer) = self.retries.remove(&id) {
+                    // A caller that has gone meanwhile needs no answer.
+                    let _ = answer.send(outcome);
+                }
+            }
             Change::Health { code, entry } => self.put_health(code, entry),
             Change::Count(name) => self.fanout.count(name),
         }

@@ -26,7 +26,10 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dialect::Dialect;
-use crate::model::{ErrorKind, HistoryEntry, LinkState, MessageId, MessageState, Payload, Place, Refusal};
+use crate::model::{
+    ErrorKind, HistoryEntry, Judged, LinkState, MessageId, MessageState, Payload, Place, Refusal, Retried,
+    Seq,
+};
 use crate::{session, store};
 
 pub use dialing::Dialling;
@@ -76,6 +79,15 @@ pub enum Command {
         id: MessageId,
         /// Its state and history in this run, if the session holds it.
         answer: oneshot::Sender<Option<View>>,
+    },
+    /// Put a second look at an entry of the quarantine down. The answer: what became of it.
+    Retried {
+        /// Which.
+        id: Seq,
+        /// What it found.
+        judged: Judged,
+        /// See [`Retried`].
+        answer: oneshot::Sender<Retried>,
     },
     /// New settings for the session.
     Reload {
@@ -195,6 +207,17 @@ impl Handle {
     pub async fn release(&self, place: Place) -> Result<bool, Refusal> {
         let (answer, wait) = oneshot::channel();
         self.tell(Command::Release { place, answer })?;
+        wait.await.map_err(|_| shutting_down())
+    }
+
+    /// Puts a second look at an entry of the quarantine down, and says what became of it. One at a
+    /// time for each entry.
+    ///
+    /// # Errors
+    /// `shutting_down`.
+    pub async fn retried(&self, id: Seq, judged: Judged) -> Result<Retried, Refusal> {
+        let (answer, wait) = oneshot::channel();
+        self.tell_soon(Command::Retried { id, judged, answer }).await?;
         wait.await.map_err(|_| shutting_down())
     }
 

@@ -16,7 +16,9 @@ use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
 use crate::clock::Clock;
 use crate::link::credential::Credentials;
 use crate::link::{Connection, Dialer, LinkCommand, LinkEvent};
-use crate::model::{DueRow, ErrorKind, Failure, Instant, LinkState, Moment, ReasonKind, Refusal};
+use crate::model::{
+    DueRow, ErrorKind, Failure, Instant, LinkState, Moment, ReasonKind, Refusal, Retried, Seq,
+};
 use crate::session::{Input, Session};
 use crate::store::{Store, StoreEvent};
 
@@ -105,6 +107,7 @@ pub(super) struct Loop {
     pub(super) ephemerals: HashMap<u64, oneshot::Sender<Option<String>>>,
     pub(super) next_ephemeral: u64,
     pub(super) requests: Requests,
+    pub(super) retries: HashMap<Seq, oneshot::Sender<Retried>>,
     pub(super) link_changed: bool,
     pub(super) punctual: Punctual,
     expiry: Expiry,
@@ -135,6 +138,7 @@ pub async fn run(parts: Parts) -> Ending {
         ephemerals: HashMap::new(),
         next_ephemeral: 0,
         requests: Requests::new(),
+        retries: HashMap::new(),
         link_changed: true,
         punctual: Punctual::new(clock),
         expiry: Expiry::default(),
@@ -271,6 +275,10 @@ impl Loop {
             Command::Look { id, answer } => {
                 let seen = self.session.message_state(&id);
                 let _ = answer.send(seen.map(|(state, attempt, history)| View { state, attempt, history }));
+            }
+            Command::Retried { id, judged, answer } => {
+                self.retries.insert(id, answer);
+                self.input(Input::Retried { id, judged });
             }
             Command::Reload { settings, server } => {
                 self.input(Input::Reload(settings));

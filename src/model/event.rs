@@ -14,7 +14,8 @@ pub enum GapReason {
     Retention,
     /// The server could not resume, or said so itself.
     Server,
-    /// A frame that could not be read stands in quarantine.
+    /// A frame that could not be read, or an event that does not fit its schema, stands in
+    /// quarantine.
     Quarantine,
     /// The database was damaged here.
     Corruption,
@@ -46,7 +47,7 @@ pub enum RowKind {
     },
     /// Events are missing here.
     Gap(GapReason),
-    /// A frame that stands in quarantine; told to apps as a gap.
+    /// What stands (or stood) in quarantine; told to apps as a gap.
     Bad,
 }
 
@@ -86,17 +87,24 @@ pub struct Event {
     pub received_at: Timestamp,
 }
 
-/// A frame that could not be read, kept for people.
+/// A frame that could not be read, or an event that does not fit its schema, kept for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuarantineEntry {
     /// Its number in the event sequence.
     pub id: Seq,
     /// When it came.
     pub received_at: Timestamp,
-    /// One word: what was wrong (`invalid_json`, `too_deep`, …).
+    /// One word: what was wrong (`invalid_json`, `too_deep`, `schema`, …).
     pub reason: String,
-    /// A sentence: what exactly.
+    /// A sentence: what exactly. For `schema`: JSON Pointer, keyword, and what it says.
     pub detail: String,
-    /// The frame, as text where it is UTF-8, else `base64:…`.
+    /// The type of an event that does not fit its schema.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
+    /// The server's id of such an event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub event_id: Option<String>,
+    /// The frame as it came (of an event that does not fit: its body), as text where it is UTF-8,
+    /// else `base64:…`.
     pub raw: String,
 }

@@ -32,7 +32,7 @@ pub use payload::{Frame, Payload};
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyFault, ProxyKind, ProxySignIn};
 pub use refusal::{ErrorKind, Refusal};
-pub use rules::{TypeGlob, TypeRule, TypeRules};
+pub use rules::{Judge, Misfit, TypeGlob, TypeRule, TypeRules};
 pub use secret::Secret;
 pub use status::{
     ClientStatus, CloseStatus, CursorStatus, DaemonStatus, HealthEntry, InboxStatus, LinkStatus,
@@ -40,4 +40,7 @@ pub use status::{
 };
 pub use text::misleads;
 pub use time::{Instant, Moment, Timestamp};
-pub use traffic::{Appended, Due, DueQuery, DueRow, NewMessage, NewRow, Record, Recorded, Remembered, Unit};
+pub use traffic::{
+    Appended, Due, DueQuery, DueRow, Held, HeldBody, Judged, MISFIT, NewMessage, NewRow, Record, Recorded,
+    Remembered, Retried, STOPPED_LANE, Unit,
+};

@@ -1,5 +1,6 @@
 //! What the configuration says of a type of message or event: `[types."…"]`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,30 @@ impl TypeGlob {
     }
 }
 
+/// Judges the bodies of events; made once, when the configuration is read.
+pub trait Judge: Send + Sync + fmt::Debug {
+    /// What is wrong with a body; none where it fits.
+    fn misfit(&self, payload: &Payload) -> Option<Misfit>;
+}
+
+/// Why a body does not fit its schema: the first thing that was found, without any of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// JSON Pointer to the value that does not fit; empty for the body as a whole.
+    pub pointer: String,
+    /// The keyword of the schema that says so.
+    pub keyword: String,
+    /// What it says.
+    pub sentence: String,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = if self.pointer.is_empty() { "the data" } else { &self.pointer };
+        write!(f, "{pointer} ({}): {}", self.keyword, self.sentence)
+    }
+}
+
 /// What is said of the types that fit one glob. The first fitting entry applies whole.
 #[derive(Debug, Clone)]
 pub struct TypeRule {
@@ -78,6 +103,8 @@ pub struct TypeRule {
     pub confirm: Option<Confirm>,
     /// What a lost link does to one that was on the wire.
     pub resend: Resend,
+    /// What bodies of inbound events have to be like.
+    pub schema: Option<Arc<dyn Judge>>,
 }
 
 /// All type rules, in file order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Confirm, Delivery, EventRow, Frame, GapReason, MessageId, MessageState, Payload, Place, Resend,
+    Confirm, Delivery, EventRow, Frame, GapReason, MessageId, MessageState, Payload, Place, Resend, Seq,
     Timestamp, Transition,
 };
 
@@ -125,6 +125,85 @@ pub enum NewRow {
         /// The frame as it came.
         frame: Frame,
     },
+    /// An event whose body does not fit the schema of its type. The session puts it in the place
+    /// of the event.
+    Misfit {
+        /// As of an event.
+        stream: Arc<str>,
+        /// As of an event.
+        id: Option<String>,
+        /// As of an event.
+        kind: String,
+        /// As of an event.
+        payload: Payload,
+        /// What does not fit.
+        detail: String,
+    },
+}
+
+/// Begins the name under which a stopped lane is remembered; the value is the place of the message
+/// that a person is to deal with. That message is kept until then.
+pub const STOPPED_LANE: &str = "stopped_lane ";
+
+/// The word for events that do not fit their schema.
+pub const MISFIT: &str = "schema";
+
+/// What stands in quarantine, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its number.
+    pub id: Seq,
+    /// What it is.
+    pub body: HeldBody,
+}
+
+/// See [`Held`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldBody {
+    /// A frame that could not be read.
+    Frame(Frame),
+    /// An event that was read, and does not fit.
+    Event {
+        /// As of an event.
+        stream: Arc<str>,
+        /// As of an event.
+        id: Option<String>,
+        /// As of an event.
+        kind: String,
+        /// As of an event.
+        payload: Payload,
+    },
+}
+
+/// What a second look at [`Held`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It can be kept as these rows; at least one is an event.
+    Fits(Vec<NewRow>),
+    /// It stays where it is, for this reason now.
+    Stays {
+        /// One word.
+        reason: &'static str,
+        /// A sentence.
+        detail: String,
+    },
+}
+
+/// What became of an entry of the quarantine that was looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It is out: events that came of it, and those among them that were there already (or, of a
+    /// `latest` type, were outdated).
+    Out {
+        /// New events.
+        events: u32,
+        /// Events that were not needed any more.
+        duplicates: u32,
+    },
+    /// It still does not fit.
+    Stays,
+    /// It was not there any more.
+    Gone,
 }
 
 /// All that one frame of the server puts on disk, in one transaction.
@@ -197,6 +276,13 @@ pub enum Record {
         /// What.
         unit: Unit,
     },
+    /// A second look at an entry of the quarantine.
+    Retried {
+        /// Which.
+        id: Seq,
+        /// What it found.
+        judged: Judged,
+    },
     /// The link's state changed.
     Transition(Transition),
     /// A value under a name, for the session alone (`paused`, what was learned of a server).
@@ -226,6 +312,15 @@ pub enum Recorded {
     Done,
     /// An inbound unit is on disk; what became of its rows, in order.
     Inbound(Vec<Appended>),
+    /// After [`Record::Retried`].
+    Retried {
+        /// Which entry.
+        id: Seq,
+        /// What became of it.
+        outcome: Retried,
+        /// What became of its rows, in order.
+        appended: Vec<Appended>,
+    },
     /// After [`Record::Released`]: these ended as superseded or became uncertain, the others of
     /// the list are queued again.
     Released {
@@ -245,4 +340,6 @@ pub struct Remembered {
     pub kept: std::collections::BTreeMap<Arc<str>, Arc<str>>,
     /// Whether this server and dialect ever were connected (semantics: resume).
     pub seen_before: bool,
+    /// Whether another server, or the same one in another dialect, ever was.
+    pub others_before: bool,
 }

@@ -482,6 +482,40 @@ pub struct QuarantineDropParams {
     pub id: Seq,
 }
 
+/// Parameters of `quarantine.retry`: one entry, or all in pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineRetryParams {
+    /// Which entry; all where absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<Seq>,
+    /// Of all entries at most this many; 100 where absent, never more than 1,000.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<u32>,
+    /// Of all entries those behind this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<Seq>,
+}
+
+/// Result of `quarantine.retry`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineRetryResult {
+    /// Entries that fit now and are out of quarantine.
+    pub released: u32,
+    /// New events that came of them, at the end of the sequence.
+    pub events: u32,
+    /// Events among them that were there already, or are outdated by a newer value of their key.
+    pub duplicates: u32,
+    /// Entries that stay, with the reason of now.
+    pub kept: u32,
+    /// Whether there are entries that were not looked at.
+    pub more: bool,
+    /// The last entry looked at: goes back in as `after`. Absent where `id` was given, or nothing
+    /// was there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<Seq>,
+}
+
 /// Result of `link.pause`, `.resume`, `.reconnect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkResult {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
-use super::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use super::api::{
+    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+};
 use crate::model::{
     CursorStatus, Delivery, Epoch, EventRow, Level, LinkState, LinkStatus, Message, MessageId, MessageState,
     Moved, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
@@ -237,6 +239,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Drops an entry; its row stays as a told gap.
     async fn drop_quarantine(&self, id: Seq) -> Result<(), Refusal>;
+
+    /// Looks again at the entry `id` (`not_found` where there is none), or at entries behind
+    /// `after`, at most `limit`: what fits by now becomes events at the end of the sequence.
+    async fn retry_quarantine(
+        &self,
+        id: Option<Seq>,
+        after: Option<Seq>,
+        limit: usize,
+    ) -> Result<QuarantineRetryResult, Refusal>;
 
     /// Pauses the link; also over restarts.
     async fn pause(&self) -> Result<LinkState, Refusal>;

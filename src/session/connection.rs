@@ -27,8 +27,8 @@ pub(super) struct Connection {
     pub(super) heard_frame: bool,
     /// Answers to messages of ours that came.
     pub(super) replies: u64,
-    /// What came between the last connection and this one is unknown, and that is not yet said.
-    pub(super) gap_due: bool,
+    /// What came before this connection may be missing, why, and that is not yet said.
+    pub(super) hole: Option<&'static str>,
 }
 
 impl Connection {
@@ -49,7 +49,7 @@ impl Connection {
             barrier: Barrier::new(nonce, echo),
             heard_frame: false,
             replies: 0,
-            gap_due: false,
+            hole: None,
         }
     }
 

@@ -87,19 +87,19 @@ impl Inbound {
     /// A frame's unit: ephemeral events are told at once, the rest is put down, and `then` goes
     /// out once it is on disk.
     pub(super) fn store(&mut self, turn: &mut Turn<'_>, connection: u64, mut unit: Unit, then: Vec<Frame>) {
-        let mut counted = 0;
-        let rows = std::mem::take(&mut unit.rows);
-        for mut row in rows {
-            if stamp(&mut row, &turn.settings.types, &mut counted) == Delivery::Ephemeral {
-                if let Some(event) = ephemeral(row, turn.at.wall) {
-                    turn.out.publish(Change::EphemeralEvent(Arc::new(event)));
-                }
-            } else {
-                unit.rows.push(row);
+        for row in std::mem::take(&mut unit.rows) {
+            let Stamped { row, class, without_key } = stamp(row, &turn.settings.types);
+            if without_key {
+                turn.out.publish(Change::Count("events_without_key"));
             }
-        }
-        for _ in 0..counted {
-            turn.out.publish(Change::Count("events_without_key"));
+            if class != Delivery::Ephemeral {
+                unit.rows.push(row);
+            } else if let Some(event) = ephemeral(row, turn.at.wall) {
+                turn.out.publish(Change::EphemeralEvent(Arc::new(event)));
+            } else {
+                // Not worth storing, and so not worth keeping out of the way either.
+                turn.out.publish(Change::Count("ephemeral_misfits"));
+            }
         }
         if !unit.is_empty() {
             self.put(turn, connection, unit, then);
@@ -184,22 +184,44 @@ fn update(values: &mut BTreeMap<Arc<str>, Arc<str>>, changes: Values) {
     }
 }
 
-/// Sets a row's class and key by the type rules; returns the class. Rows that are no events are
-/// durable.
-fn stamp(row: &mut NewRow, rules: &TypeRules, without_key: &mut u32) -> Delivery {
-    let NewRow::Event { kind, payload, delivery, key, .. } = row else {
-        return Delivery::Durable;
+/// A row as the type rules want it.
+pub(super) struct Stamped {
+    pub(super) row: NewRow,
+    /// Rows that are no events are durable.
+    pub(super) class: Delivery,
+    /// It should have had a key.
+    pub(super) without_key: bool,
+}
+
+/// Sets a row's class and key by the type rules. An event that does not fit its schema becomes a
+/// row that says so.
+pub(super) fn stamp(mut row: NewRow, rules: &TypeRules) -> Stamped {
+    let stamped = |row, class, without_key| Stamped { row, class, without_key };
+    let NewRow::Event { stream, id, kind, payload, delivery, key } = &mut row else {
+        return stamped(row, Delivery::Durable, false);
     };
     let Some(rule) = rules.find(kind) else {
-        return *delivery;
+        let class = *delivery;
+        return stamped(row, class, false);
     };
+    if let Some(misfit) = rule.schema.as_ref().and_then(|schema| schema.misfit(payload)) {
+        let row = NewRow::Misfit {
+            stream: Arc::clone(stream),
+            id: id.take(),
+            kind: std::mem::take(kind),
+            payload: payload.clone(),
+            detail: misfit.to_string(),
+        };
+        return stamped(row, rule.delivery, false);
+    }
     *delivery = rule.delivery;
+    let mut without_key = false;
     if rule.key.is_some() {
         let found = rule.key_of(payload);
-        *without_key += u32::from(found.is_none());
+        without_key = found.is_none();
         *key = Some(found.unwrap_or_default());
     }
-    rule.delivery
+    stamped(row, rule.delivery, without_key)
 }
 
 fn ephemeral(row: NewRow, received_at: Timestamp) -> Option<EventRow> {
@@ -207,13 +229,13 @@ fn ephemeral(row: NewRow, received_at: Timestamp) -> Option<EventRow> {
         NewRow::Event { id, kind, payload, .. } => {
             Some(EventRow { seq: None, received_at, kind: RowKind::Event { id, kind, payload } })
         }
-        NewRow::Gap { .. } | NewRow::Bad { .. } => None,
+        NewRow::Gap { .. } | NewRow::Bad { .. } | NewRow::Misfit { .. } => None,
     }
 }
 
 fn size(unit: &Unit) -> usize {
     let row = |row: &NewRow| match row {
-        NewRow::Event { payload, .. } => Payload::len(payload),
+        NewRow::Event { payload, .. } | NewRow::Misfit { payload, .. } => Payload::len(payload),
         NewRow::Gap { .. } => 0,
         NewRow::Bad { frame, .. } => frame.len(),
     };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{Place, Record};
+use crate::model::{Place, Record, STOPPED_LANE};
 
 use super::turn::Outputs;
 use super::{LaneSettings, Settings};
@@ -61,13 +61,11 @@ pub(super) struct Lanes {
     stopped: BTreeMap<Arc<str>, Place>,
 }
 
-const STOPPED: &str = "stopped_lane ";
-
 impl Lanes {
     /// With the lanes an earlier run left stopped.
     pub(super) fn new(values: &BTreeMap<String, String>) -> Self {
         let stopped = values.iter().filter_map(|(name, place)| {
-            Some((Arc::from(name.strip_prefix(STOPPED)?), Place(place.parse().ok()?)))
+            Some((Arc::from(name.strip_prefix(STOPPED_LANE)?), Place(place.parse().ok()?)))
         });
         Self { lanes: BTreeMap::new(), stopped: stopped.collect() }
     }
@@ -197,14 +195,14 @@ impl Lanes {
         let stop = self.stopped.entry(Arc::clone(name)).or_insert(place);
         *stop = place.min(*stop);
         let value = Some(stop.0.to_string());
-        out.record(Record::Remember { name: format!("{STOPPED}{name}"), value });
+        out.record(Record::Remember { name: format!("{STOPPED_LANE}{name}"), value });
     }
 
     /// The message at `place` was dealt with: its lane goes on. Returns the lane.
     pub(super) fn release(&mut self, place: Place, out: &mut Outputs) -> Option<Arc<str>> {
         let name = self.stopped.iter().find(|(_, stop)| **stop == place).map(|(name, _)| Arc::clone(name))?;
         self.stopped.remove(&name);
-        out.record(Record::Remember { name: format!("{STOPPED}{name}"), value: None });
+        out.record(Record::Remember { name: format!("{STOPPED_LANE}{name}"), value: None });
         Some(name)
     }
 

@@ -18,6 +18,7 @@ pub(super) struct Learned {
     answered: BTreeSet<Arc<str>>,
     no_echo: bool,
     seen: bool,
+    others: bool,
 }
 
 impl Learned {
@@ -30,6 +31,7 @@ impl Learned {
             answered,
             no_echo: remembered.values.contains_key(&format!("no_echo {server}")),
             seen: remembered.seen_before || remembered.values.contains_key(&format!("seen {server}")),
+            others: remembered.others_before,
         }
     }
 
@@ -65,9 +67,15 @@ impl Learned {
         }
     }
 
-    /// Whether this server ever was connected.
-    pub(super) const fn seen(&self) -> bool {
-        self.seen
+    /// Why what it sent before this connection may be missing here, where it may. `resumes`: it goes
+    /// on where the last connection ended.
+    pub(super) const fn hole(&self, resumes: bool) -> Option<&'static str> {
+        match (self.seen, self.others) {
+            (true, _) if resumes => None,
+            (true, _) => Some("this server does not resume: what it sent while there was no link is unknown"),
+            (false, true) => Some("this is another server than before: what it sent until now is unknown"),
+            (false, false) => None,
+        }
     }
 
     /// It is connected now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::dialect::{Connect, Dialect, Outgoing};
 use crate::model::{
     Confirm, Failure, Frame, HistoryEntry, Instant, LinkState, LinkStatus, MessageId, MessageState, Moment,
-    Payload, Place, ReasonKind, Recorded, Remembered, Secret,
+    Payload, Place, ReasonKind, Record, Recorded, Remembered, Secret,
 };
 
 use super::barrier::Echo;
@@ -18,7 +18,7 @@ use super::passing::Passing;
 use super::phase::{Phase, Stage};
 use super::timers::Timers;
 use super::turn::{Outputs, Turn};
-use super::{Input, Output, Settings, Timer};
+use super::{Change, Input, Output, Settings, Timer};
 
 /// How long our disk may hold reading before the link is given up.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
@@ -168,6 +168,9 @@ impl Session {
                 self.passing.request(&mut turn!(self, at), link, ticket, outgoing, |name| {
                     delivery.awaits_answer(name)
                 });
+            }
+            Input::Retried { id, judged } => {
+                self.out.record(Record::Retried { id, judged });
             }
             Input::ForgetRequest(ticket) => self.passing.forget_request(ticket),
             Input::Reload(settings) => {
@@ -334,7 +337,7 @@ impl Session {
         let talk = self.dialect.converse(given, self.rng.u64(..));
         let nonce = self.rng.u64(..);
         let mut link = Connection::new(self.connections, talk, at.instant, nonce, &self.learned);
-        link.gap_due = self.learned.seen() && !self.dialect.traits().resumes;
+        link.hole = self.learned.hole(self.dialect.traits().resumes);
         let mut acts = Vec::new();
         link.talk.begin(at, &mut acts);
         self.link = Some(link);
@@ -442,11 +445,20 @@ impl Session {
     }
 
     fn recorded(&mut self, at: Moment, ticket: u64, outcome: Recorded) {
-        if let Recorded::Inbound(appended) = outcome {
-            let connection = self.link.as_ref().map(|link| link.number);
-            self.inbound.recorded(&mut turn!(self, at), connection, ticket, appended);
-        } else {
-            self.delivery.recorded(&mut turn!(self, at), ticket, &outcome);
+        match outcome {
+            Recorded::Inbound(appended) => {
+                let connection = self.link.as_ref().map(|link| link.number);
+                self.inbound.recorded(&mut turn!(self, at), connection, ticket, appended);
+            }
+            Recorded::Retried { id, outcome, appended } => {
+                if !appended.is_empty() {
+                    self.out.publish(Change::Appended(appended));
+                }
+                self.out.publish(Change::Retried { id, outcome });
+            }
+            Recorded::Done | Recorded::Released { .. } => {
+                self.delivery.recorded(&mut turn!(self, at), ticket, &outcome);
+            }
         }
     }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Appended, Due, DueQuery, DueRow, EventRow, Failure, Frame, MessageId, MessageState, Payload, Place,
-    ReasonKind, Record, Recorded, Refusal, Secret, Severity, TypeRules,
+    Appended, Due, DueQuery, DueRow, EventRow, Failure, Frame, Judged, MessageId, MessageState, Payload,
+    Place, ReasonKind, Record, Recorded, Refusal, Retried, Secret, Seq, Severity, TypeRules,
 };
 
+mod again;
 mod backoff;
 mod barrier;
 mod connection;
@@ -37,6 +38,7 @@ mod trail;
 mod turn;
 mod wire;
 
+pub use again::look_again;
 pub use machine::Session;
 
 /// Requests that wait for a reply, at most; further ones are refused as `busy`.
@@ -145,6 +147,14 @@ pub enum Input {
     },
     /// Nobody waits for the reply to this request any longer.
     ForgetRequest(u64),
+    /// A second look at an entry of the quarantine is to be put down; answered by
+    /// [`Change::Retried`].
+    Retried {
+        /// Which.
+        id: Seq,
+        /// What it found.
+        judged: Judged,
+    },
     /// The configuration was reloaded.
     Reload(Box<Settings>),
 }
@@ -232,6 +242,13 @@ pub enum Change {
     EphemeralEvent(Arc<EventRow>),
     /// An inbound unit is on disk: its rows, in order.
     Appended(Vec<Appended>),
+    /// What became of an entry of the quarantine.
+    Retried {
+        /// Which.
+        id: Seq,
+        /// What.
+        outcome: Retried,
+    },
     /// Something for `health`: put there, or taken away.
     Health {
         /// One word; one entry per code.

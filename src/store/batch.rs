@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::dedupe::Windows;
 use super::desk::Desk;
 use super::ends::{Ended, ended};
 use super::outbox;
@@ -27,6 +28,7 @@ pub(super) const fn urgency(record: &Record) -> Urgency {
         Record::Claimed { .. }
         | Record::Released { .. }
         | Record::Inbound { .. }
+        | Record::Retried { .. }
         | Record::Remember { .. } => Urgency::Now,
     }
 }
@@ -61,6 +63,7 @@ pub(super) fn record(
         Record::Inbound { received_at, unit } => {
             return Ok(Recorded::Inbound(inbox::append(desk, *received_at, unit, replaced)?));
         }
+        Record::Retried { id, judged } => return quarantine::retried(desk, *id, judged, replaced),
         Record::Transition(transition) => memory::transition(desk, transition)?,
         Record::Remember { name, value } => memory::set_value(&desk.conn, name, value.as_deref())?,
     }
@@ -74,7 +77,7 @@ pub(super) fn conflate(recorded: &mut [(u64, Recorded)], replaced: &[i64]) {
     }
     let replaced: HashSet<i64> = replaced.iter().copied().collect();
     for (_, recorded) in recorded {
-        if let Recorded::Inbound(rows) = recorded {
+        if let Recorded::Inbound(rows) | Recorded::Retried { appended: rows, .. } = recorded {
             for row in rows {
                 if let Appended::Stored(event) = row
                     && event.seq.is_some_and(|seq| replaced.contains(&seq.0))
@@ -137,6 +140,9 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
         ClientAsk::Reconfigure(settings, reply) => {
             let remembered = memory::remembered(&desk.conn, &settings.server_key);
             if remembered.is_ok() {
+                if desk.settings.server_key != settings.server_key {
+                    desk.windows = Windows::of(&settings.server_key);
+                }
                 desk.settings = *settings;
                 desk.retention.restart();
             }

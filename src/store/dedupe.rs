@@ -2,7 +2,8 @@
 //!
 //! A window of the last [`WINDOW`] ids per stream is kept as hashes, refilled from the tables when
 //! a stream is first heard of after a start. A hash that fits is only a suspicion: the id itself
-//! is compared before anything is dropped. It stands in its inbox row, or in `seen` where that
+//! is compared before anything is dropped. Another server has streams of its own, whatever it calls
+//! them: its ids say nothing of those of the one before. The id stands in its inbox row, or in `seen` where that
 //! row was replaced or pruned while its id was still in the window.
 
 use std::collections::{HashMap, VecDeque};
@@ -24,6 +25,7 @@ const MARK_EVERY: usize = 4096;
 /// The windows of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
+    server: String,
     hasher: RandomState,
     windows: HashMap<Arc<str>, Window>,
     clock: u64,
@@ -39,6 +41,11 @@ struct Window {
 }
 
 impl Windows {
+    /// For the streams of this server.
+    pub(super) fn of(server: &str) -> Self {
+        Self { server: server.to_owned(), ..Self::default() }
+    }
+
     /// Forgets everything; what is needed is refilled from the tables. For rollbacks.
     pub(super) fn forget(&mut self) {
         self.windows.clear();
@@ -97,7 +104,7 @@ impl Windows {
                     self.windows.remove(&name);
                 }
             }
-            let filled = Window::refill(conn, &self.hasher, stream)?;
+            let filled = Window::refill(conn, &self.hasher, &format!("{}\n{stream}", self.server))?;
             self.windows.insert(stream.clone(), filled);
         }
         let window = self.windows.get_mut(stream).expect("it was inserted above");
@@ -120,16 +127,16 @@ impl Window {
         self.by_hash.insert(hash, seq);
     }
 
-    fn refill(conn: &Connection, hasher: &RandomState, stream: &str) -> rusqlite::Result<Self> {
+    fn refill(conn: &Connection, hasher: &RandomState, name: &str) -> rusqlite::Result<Self> {
         let known = conn
             .prepare_cached("SELECT number, window_from FROM streams WHERE name = ?1")?
-            .query_row([stream], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let (number, from): (i64, i64) = match known {
             Some(known) => known,
             None => {
                 conn.prepare_cached("INSERT INTO streams (name, window_from) VALUES (?1, 0)")?
-                    .execute([stream])?;
+                    .execute([name])?;
                 (conn.last_insert_rowid(), 0)
             }
         };

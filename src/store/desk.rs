@@ -21,6 +21,8 @@ pub(super) struct Desk {
     pub(super) tally: Tally,
     /// Places the session said are on the wire.
     pub(super) on_wire: HashSet<i64>,
+    /// Messages up to this place may have been on the wire when a process was killed.
+    pub(super) maybe_sent: i64,
     pub(super) windows: Windows,
     pub(super) retention: super::retention::Progress,
     pub(super) settings: Settings,

@@ -44,7 +44,9 @@ pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
     if !may_end(from, ended.state) {
         return Ok(());
     }
-    set_state(desk, ended.place, from, ended.state, size, ended.attempts, ended.reason, ended.maybe_delivered)
+    let maybe_sent = ended.state == MessageState::Expired && ended.place <= desk.maybe_sent;
+    let maybe_delivered = ended.maybe_delivered || maybe_sent;
+    set_state(desk, ended.place, from, ended.state, size, ended.attempts, ended.reason, maybe_delivered)
 }
 
 /// Levels only rise: a late word of the server lifts a row that ended without one, or refuses it.

@@ -1,5 +1,7 @@
 //! The handle every other room holds: asks the two threads, and waits for nothing it need not.
 
+mod quarantine;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
@@ -21,8 +23,8 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::model::{
-    DueQuery, Epoch, ErrorKind, EventRow, Message, MessageId, NewMessage, Place, Record, Refusal, Remembered,
-    Seq, Timestamp, Transition,
+    DueQuery, Epoch, ErrorKind, EventRow, Held, Message, MessageId, NewMessage, Place, Record, Refusal,
+    Remembered, Seq, Timestamp, Transition,
 };
 
 /// Events of the writer that may wait for the engine.
@@ -311,14 +313,6 @@ impl Store {
         self.ask(|reply| ClientAsk::CursorDelete(name.to_owned(), reply)).await
     }
 
-    /// Takes a frame out of quarantine for good; its row stays in the event sequence.
-    ///
-    /// # Errors
-    /// `not_found`.
-    pub async fn quarantine_drop(&self, id: Seq) -> Result<(), Refusal> {
-        self.ask(|reply| ClientAsk::QuarantineDrop(id, reply)).await
-    }
-
     /// Keeps a value under a name (the names are shared with [`Record::Remember`]); none forgets
     /// it. Answered after the commit.
     ///
@@ -415,15 +409,6 @@ impl Store {
         after: Option<String>,
     ) -> Result<StatePage, Refusal> {
         self.question(|reply| Question::States { kind: kind.to_owned(), limit, after, reply }).await
-    }
-
-    /// Quarantined frames behind number `after`, oldest first.
-    ///
-    /// # Errors
-    /// `store_failed`.
-    pub async fn quarantine_list(&self, limit: usize, after: Option<Seq>) -> Result<QuarantinePage, Refusal> {
-        let after = after.unwrap_or_default();
-        self.question(|reply| Question::Quarantine { limit, after, reply }).await
     }
 
     /// The newest changes of the link's state, oldest first.

@@ -8,10 +8,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::codes::{self, Form, int};
 use super::dedupe;
 use super::desk::Desk;
+use super::quarantine::Misfit;
 use super::seal::{self, Sum};
-use crate::model::{
-    Appended, Delivery, EventRow, Frame, GapReason, NewRow, Payload, RowKind, Seq, Timestamp, Unit,
-};
+use crate::model::{Appended, Delivery, EventRow, GapReason, NewRow, Payload, RowKind, Seq, Timestamp, Unit};
 
 /// Columns as [`read`] wants them.
 macro_rules! event_columns {
@@ -29,28 +28,7 @@ pub(super) fn append(
     unit: &Unit,
     replaced: &mut Vec<i64>,
 ) -> rusqlite::Result<Vec<Appended>> {
-    let mut appended = Vec::with_capacity(unit.rows.len());
-    for row in &unit.rows {
-        appended.push(match row {
-            NewRow::Event { stream, id, kind, payload, delivery, key } => {
-                let event = NewEvent {
-                    stream,
-                    id: id.as_deref(),
-                    kind,
-                    payload,
-                    delivery: *delivery,
-                    key: key.as_deref(),
-                };
-                append_event(desk, received_at, event, replaced)?
-            }
-            NewRow::Gap { reason, detail } => {
-                Appended::Stored(append_gap(desk, received_at, *reason, detail)?)
-            }
-            NewRow::Bad { reason, detail, frame } => {
-                Appended::Stored(append_bad(desk, received_at, reason, detail, frame)?)
-            }
-        });
-    }
+    let appended = append_rows(desk, received_at, &unit.rows, None, replaced)?;
     let server = &desk.settings.server_key;
     for (stream, cursor) in &unit.cursors {
         match cursor {
@@ -85,6 +63,55 @@ pub(super) fn append(
     Ok(appended)
 }
 
+/// Rows come of an entry of the quarantine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Again {
+    /// Its number: they may be older than what came since.
+    pub(super) seq: i64,
+    /// It is of another server, and so are their ids.
+    pub(super) foreign: bool,
+}
+
+/// Appends rows.
+pub(super) fn append_rows(
+    desk: &mut Desk,
+    received_at: Timestamp,
+    rows: &[NewRow],
+    again: Option<Again>,
+    replaced: &mut Vec<i64>,
+) -> rusqlite::Result<Vec<Appended>> {
+    let mut appended = Vec::with_capacity(rows.len());
+    for row in rows {
+        appended.push(match row {
+            NewRow::Event { stream, id, kind, payload, delivery, key } => {
+                let event = NewEvent {
+                    stream,
+                    id: id.as_deref(),
+                    kind,
+                    payload,
+                    delivery: *delivery,
+                    key: key.as_deref(),
+                    again,
+                };
+                append_event(desk, received_at, event, replaced)?
+            }
+            NewRow::Gap { reason, detail } => {
+                Appended::Stored(append_gap(desk, received_at, *reason, detail)?)
+            }
+            NewRow::Bad { reason, detail, frame } => {
+                let row = append_bad(desk, received_at)?;
+                super::quarantine::put(desk, row.0, received_at, reason, detail, frame)?;
+                Appended::Stored(row.1)
+            }
+            NewRow::Misfit { stream, id, kind, payload, detail } => {
+                let event = Misfit { stream, id: id.as_deref(), kind, payload, detail };
+                append_misfit(desk, received_at, event)?
+            }
+        });
+    }
+    Ok(appended)
+}
+
 struct NewEvent<'a> {
     stream: &'a Arc<str>,
     id: Option<&'a str>,
@@ -92,22 +119,33 @@ struct NewEvent<'a> {
     payload: &'a Payload,
     delivery: Delivery,
     key: Option<&'a str>,
+    again: Option<Again>,
 }
 
 fn append_event(
     desk: &mut Desk,
     received_at: Timestamp,
-    new: NewEvent<'_>,
+    mut new: NewEvent<'_>,
     replaced: &mut Vec<i64>,
 ) -> rusqlite::Result<Appended> {
     let mut stream = None;
-    if let Some(id) = new.id {
+    let named = new.id.filter(|_| !new.again.is_some_and(|again| again.foreign));
+    if let Some(id) = named {
         let (number, seen) = desk.windows.seen(&desk.conn, new.stream, id)?;
         if seen {
             desk.tally.duplicates_total += 1;
             return Ok(Appended::Duplicate);
         }
         stream = Some(number);
+    }
+    if let (Some(again), Some(key)) = (new.again, new.key)
+        && newest_of(&desk.conn, new.kind, key)?.is_some_and(|newest| newest > again.seq)
+    {
+        // A newer value came meanwhile: this one is history, and the newer one stays the newest.
+        if new.delivery == Delivery::Latest {
+            return Ok(Appended::Conflated);
+        }
+        new.key = None;
     }
     if new.delivery == Delivery::Latest
         && let Some(key) = new.key
@@ -119,7 +157,7 @@ fn append_event(
     let row = RowText { form, stream, kind: Some(new.kind), id: new.id, key: new.key, body: bytes };
     let seq = push(desk, received_at, &row)?;
     desk.tally.events += 1;
-    if let Some(id) = new.id {
+    if let Some(id) = named {
         desk.windows.note(&desk.conn, new.stream, id, seq)?;
     }
     Ok(Appended::Stored(Arc::new(EventRow {
@@ -146,17 +184,30 @@ pub(super) fn append_gap(
     Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Gap(reason) }))
 }
 
-fn append_bad(
-    desk: &mut Desk,
-    received_at: Timestamp,
-    reason: &str,
-    detail: &str,
-    frame: &Frame,
-) -> rusqlite::Result<Arc<EventRow>> {
+/// Appends a row that stands for something in quarantine.
+fn append_bad(desk: &mut Desk, received_at: Timestamp) -> rusqlite::Result<(i64, Arc<EventRow>)> {
     let row = RowText { form: codes::BAD, stream: None, kind: None, id: None, key: None, body: &[] };
     let seq = push(desk, received_at, &row)?;
-    super::quarantine::put(desk, seq, received_at, reason, detail, frame)?;
-    Ok(Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Bad }))
+    Ok((seq, Arc::new(EventRow { seq: Some(Seq(seq)), received_at, kind: RowKind::Bad })))
+}
+
+fn append_misfit(desk: &mut Desk, received_at: Timestamp, event: Misfit<'_>) -> rusqlite::Result<Appended> {
+    if let Some(id) = event.id {
+        let (_, seen) = desk.windows.seen(&desk.conn, &event.stream.into(), id)?;
+        if seen || super::quarantine::holds(desk, event.stream, id)? {
+            desk.tally.duplicates_total += 1;
+            return Ok(Appended::Duplicate);
+        }
+    }
+    let (seq, row) = append_bad(desk, received_at)?;
+    super::quarantine::put_misfit(desk, seq, received_at, event)?;
+    Ok(Appended::Stored(row))
+}
+
+/// The number of the newest row of a key.
+fn newest_of(conn: &Connection, kind: &str, key: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT max(seq) FROM inbox WHERE key IS NOT NULL AND kind = ?1 AND key = ?2")?
+        .query_row(params![kind, key], |row| row.get(0))
 }
 
 struct RowText<'a> {

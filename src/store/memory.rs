@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::codes::int;
 use super::desk::Desk;
-use crate::model::{LinkState, Remembered, Transition};
+use crate::model::{LinkState, Remembered, STOPPED_LANE, Transition};
 
 /// Changes of the link's state that are kept.
 const HISTORY: i64 = 1000;
@@ -30,6 +30,26 @@ pub(super) fn value(conn: &Connection, name: &str) -> rusqlite::Result<Option<St
         .optional()
 }
 
+/// The places of messages that stop their lanes until a person has dealt with them, by the names
+/// under which that is remembered.
+pub(super) fn stopping(conn: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
+    let values: Vec<(String, String)> = conn
+        .prepare_cached("SELECT name, value FROM remembered WHERE substr(name, 1, length(?1)) = ?1")?
+        .query_map([STOPPED_LANE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(values.into_iter().filter_map(|(name, place)| Some((name, place.parse().ok()?))).collect())
+}
+
+/// Whether the link was up when the last change of its state was put down.
+pub(super) fn was_connected(conn: &Connection) -> rusqlite::Result<bool> {
+    let body: Option<String> = conn
+        .prepare("SELECT body FROM transitions ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let last = body.and_then(|body| serde_json::from_str::<Transition>(&body).ok());
+    Ok(last.is_some_and(|last| last.to == LinkState::Connected))
+}
+
 /// All that is known for a session with `server`.
 pub(super) fn remembered(conn: &Connection, server: &str) -> rusqlite::Result<Remembered> {
     let mut found = Remembered::default();
@@ -44,6 +64,7 @@ pub(super) fn remembered(conn: &Connection, server: &str) -> rusqlite::Result<Re
     found.cursors = pairs("SELECT stream, cursor FROM resume WHERE server = ?1")?.into_iter().collect();
     found.kept = pairs("SELECT name, value FROM kept WHERE server = ?1")?.into_iter().collect();
     found.seen_before = conn.prepare("SELECT 1 FROM servers WHERE server = ?1")?.exists([server])?;
+    found.others_before = conn.prepare("SELECT 1 FROM servers WHERE server <> ?1")?.exists([server])?;
     Ok(found)
 }
 

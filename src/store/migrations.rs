@@ -12,8 +12,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::seal;
 
 /// Each brings a file from its index to the next version.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/001_initial.sql"), include_str!("migrations/002_seals.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_initial.sql"),
+    include_str!("migrations/002_seals.sql"),
+    include_str!("migrations/003_of_servers.sql"),
+];
 
 /// Marks a file as ours (`PRAGMA application_id`): "hold".
 pub(super) const APPLICATION_ID: i64 = 0x686f_6c64;

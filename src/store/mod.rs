@@ -38,6 +38,7 @@ mod outbox;
 mod outbox_row;
 mod quarantine;
 mod reader;
+mod recover;
 mod request;
 mod rescue;
 mod retention;

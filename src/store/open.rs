@@ -19,7 +19,7 @@ use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
 use super::trouble::{damaged, is_damage};
 use super::wal::{self, Log};
-use super::{Settings, clockwork, disk, outbox, rescue, salvage, seal, suspicion};
+use super::{Settings, clockwork, disk, outbox, recover, rescue, salvage, seal, suspicion};
 use crate::clock::Clock;
 use crate::model::{Durability, Epoch};
 
@@ -297,7 +297,8 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         conn,
         tally,
         on_wire: std::collections::HashSet::new(),
-        windows: super::dedupe::Windows::default(),
+        maybe_sent: 0,
+        windows: super::dedupe::Windows::of(&settings.server_key),
         retention: super::retention::Progress::default(),
         settings: settings.clone(),
         clock,
@@ -305,7 +306,7 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         ages_from: clock.instant() + settings.ages_after,
         told: Told::default(),
     };
-    outbox::recover(&mut desk)?;
+    recover::recover(&mut desk)?;
     outbox::settle_low(&mut desk)?;
     let changed = desk.conn.total_changes() > before;
     if changed {

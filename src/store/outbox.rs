@@ -286,7 +286,8 @@ pub(super) fn end(
     state: MessageState,
     reason: Option<&str>,
 ) -> rusqlite::Result<()> {
-    let maybe_delivered = row.maybe_delivered || (state == MessageState::Expired && row.was_sent);
+    let maybe_sent = row.was_sent || row.place <= desk.maybe_sent;
+    let maybe_delivered = row.maybe_delivered || (state == MessageState::Expired && maybe_sent);
     set_state(desk, row.place, row.state, state, row.size(), row.attempts, reason, maybe_delivered)?;
     desk.told.gone(row.place, row.id.message_id(), state, reason.map(str::to_owned));
     Ok(())
@@ -399,7 +400,7 @@ pub(super) fn released(
     Ok(gone)
 }
 
-const LOST_ON_WIRE: &str = "the link ended while it was on the wire, and it must not be repeated";
+pub(super) const LOST_ON_WIRE: &str = "the link ended while it was on the wire, and it must not be repeated";
 
 /// Whether a newer value of a `latest` row's key is queued.
 pub(super) fn has_newer(conn: &Connection, row: &OutRow) -> rusqlite::Result<bool> {
@@ -410,31 +411,6 @@ pub(super) fn has_newer(conn: &Connection, row: &OutRow) -> rusqlite::Result<boo
         "SELECT 1 FROM outbox WHERE kind = ?1 AND key IS ?2 AND delivery = 1 AND state = 10 AND +place > ?3",
     )?
     .exists(params![row.kind, row.key, row.place])
-}
-
-/// What a killed process left behind: claimed rows nobody knows the fate of, and values on the
-/// wire that have a newer one by now.
-pub(super) fn recover(desk: &mut Desk) -> rusqlite::Result<()> {
-    let claimed = rows_of(&desk.conn, "state = 11 AND state IN (11, 20, 21)")?;
-    for row in claimed {
-        end(desk, &row, MessageState::Uncertain, Some(LOST_ON_WIRE))?;
-    }
-    let outdated = rows_of(
-        &desk.conn,
-        "delivery = 1 AND state = 10 AND EXISTS (SELECT 1 FROM outbox AS newer
-             WHERE newer.kind = outbox.kind AND newer.key IS outbox.key AND newer.delivery = 1
-               AND newer.state = 10 AND +newer.place > outbox.place)",
-    )?;
-    for row in outdated {
-        end(desk, &row, MessageState::Superseded, None)?;
-    }
-    Ok(())
-}
-
-fn rows_of(conn: &Connection, condition: &str) -> rusqlite::Result<Vec<OutRow>> {
-    conn.prepare(&format!(concat!("SELECT ", columns!(), " FROM outbox WHERE {}"), condition))?
-        .query_map([], OutRow::read)?
-        .collect()
 }
 
 /// Moves the low-water mark over what ended, so that no question walks over it again.

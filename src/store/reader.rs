@@ -15,7 +15,7 @@ use super::trouble::{is_damage, is_unreadable, refusal_for};
 use super::{EventPage, EventQuery, MessagePage, MessageQuery, QuarantinePage, StatePage, Stored, suspicion};
 use super::{inbox, memory, outbox, quarantine};
 use crate::model::{
-    EventRow, GapReason, MessageId, Place, Refusal, RowKind, Seq, Timestamp, Transition, TypeGlob,
+    EventRow, GapReason, Held, MessageId, Place, Refusal, RowKind, Seq, Timestamp, Transition, TypeGlob,
 };
 
 /// Questions that may wait.
@@ -39,6 +39,7 @@ pub(super) enum Question {
     StateOf(String, String, Reply<Option<Arc<EventRow>>>),
     States { kind: String, limit: usize, after: Option<String>, reply: Reply<StatePage> },
     Quarantine { limit: usize, after: Seq, reply: Reply<QuarantinePage> },
+    Held { limit: usize, after: Seq, reply: Reply<(Vec<Held>, bool)> },
     History(usize, Reply<Vec<Transition>>),
 }
 
@@ -71,6 +72,9 @@ pub(super) fn run(
                 let (entries, more) = quarantine::list(conn, limit, after)?;
                 Ok(QuarantinePage { entries, more })
             }),
+            Question::Held { limit, after, reply } => {
+                answer.give(reply, |conn| quarantine::held(conn, limit, after));
+            }
             Question::History(limit, reply) => answer.give(reply, |conn| memory::history(conn, limit)),
         }
     }
@@ -178,8 +182,12 @@ fn events(conn: &Connection, query: &EventQuery) -> rusqlite::Result<EventPage> 
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
             let kind = row.get_ref(4)?.as_str_or_null().ok().flatten();
-            // Rows without a type stand for what is missing: they always come.
-            let wanted = kind.is_none_or(|kind| fits(&query.types, kind));
+            // Rows without a type stand for what is missing, and so do those that are not what was
+            // written, whatever type they show: they always come.
+            let wanted = match kind {
+                Some(kind) => fits(&query.types, kind) || !inbox::is_sound(row)?,
+                None => true,
+            };
             looked_at += 1;
             if looked_at > SCAN || (wanted && page.rows.len() >= query.limit) {
                 page.more = true;

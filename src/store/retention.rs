@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::codes::{self, int, limit};
 use super::desk::Desk;
-use super::{clockwork, dedupe, inbox};
+use super::{clockwork, dedupe, inbox, memory, quarantine};
 use crate::model::Timestamp;
 
 /// Rows taken away in one transaction at most, of each kind.
@@ -23,6 +23,8 @@ pub(super) struct Progress {
     finished_young_until: Timestamp,
     /// The same for events.
     events_young_until: Timestamp,
+    /// Finished messages that are kept whatever the limits say, as of the last look.
+    kept: i64,
 }
 
 impl Progress {
@@ -52,8 +54,9 @@ fn events_are_due(desk: &Desk) -> bool {
 
 fn finished_are_due(desk: &Desk) -> bool {
     let tally = &desk.tally;
-    tally.finished > limit(desk.settings.outbox.keep_finished)
-        || (tally.finished > 0 && is_past(desk, desk.retention.finished_young_until))
+    let finished = tally.finished - desk.retention.kept;
+    finished > limit(desk.settings.outbox.keep_finished)
+        || (finished > 0 && is_past(desk, desk.retention.finished_young_until))
 }
 
 fn is_past(desk: &Desk, at: Timestamp) -> bool {
@@ -138,7 +141,7 @@ fn prune_events(desk: &mut Desk) -> rusqlite::Result<()> {
     }
     if let Some(through) = through {
         desk.conn.prepare_cached("DELETE FROM inbox WHERE seq <= ?1")?.execute([through])?;
-        desk.conn.prepare_cached("DELETE FROM quarantine WHERE seq <= ?1")?.execute([through])?;
+        quarantine::prune(&desk.conn, through)?;
         desk.tally.pruned_through = through;
         inbox::settle_first(desk)?;
     }
@@ -171,6 +174,16 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     // its lane waited) is not to go before those that ended long ago.
     let full = oldest.len() == STEP;
     let behind = oldest.last().map_or(0, |(place, _)| place + 1);
+    // A lane that waits for a person waits for this message: it must be there to be dealt with.
+    let mut stopping = Vec::new();
+    for (_, place) in memory::stopping(&desk.conn)? {
+        let finished = "SELECT 1 FROM outbox WHERE place = ?1 AND state NOT IN (10, 11, 20, 21)";
+        if desk.conn.prepare_cached(finished)?.exists([place])? {
+            stopping.push(place);
+        }
+    }
+    desk.retention.kept = int(stopping.len());
+    oldest.retain(|(place, _)| !stopping.contains(place));
     for (_, changed_at) in &mut oldest {
         // Each by itself: they are not in the order of these times.
         *changed_at = clockwork::believable([*changed_at], now.unwrap_or_default())[0];
@@ -180,7 +193,7 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     desk.retention.finished_young_until = now.unwrap_or_default().after(max_age);
     for (place, changed_at) in &oldest {
         let dies_at = changed_at.after(max_age);
-        if desk.tally.finished <= keep && now.is_none_or(|now| dies_at >= now) {
+        if desk.tally.finished - desk.retention.kept <= keep && now.is_none_or(|now| dies_at >= now) {
             desk.retention.finished_young_until = dies_at;
             break;
         }

@@ -310,6 +310,11 @@ fn events(old: &Connection, desk: &mut super::desk::Desk, saved: &mut Saved) -> 
         },
         &mut saved.lost,
     )?;
+    // Older versions had no such table.
+    if old.prepare("SELECT seq FROM misfits LIMIT 0").is_ok() {
+        let known = |row: &[Value]| matches!(&row[0], Value::Integer(seq) if kept.contains(seq));
+        copy(old, &desk.conn, &MISFITS, known, &mut saved.lost)?;
+    }
     // Numbers go on where they were, as far as that can be known.
     if let Some((last, pruned, place)) = marks {
         tally.last_seq = tally.last_seq.max(last);
@@ -360,6 +365,8 @@ const QUARANTINE: Table = Table {
     count: 6,
     numbered: true,
 };
+const MISFITS: Table =
+    Table { name: "misfits", columns: "seq, server, stream, id, kind, seal", count: 6, numbered: true };
 const SMALL_TABLES: &[Table] = &[
     Table { name: "seen", columns: "seq, stream, id", count: 3, numbered: true },
     Table { name: "cursors", columns: "name, seq, last_seen", count: 3, numbered: false },

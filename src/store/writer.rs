@@ -24,7 +24,7 @@ use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, weigh,
 };
 use super::{Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
-use crate::model::{Instant, NewRow, Record, Refusal};
+use crate::model::{Instant, Judged, LinkState, NewRow, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
 pub(super) const INBOX: usize = 1024;
@@ -85,6 +85,8 @@ struct Open {
     answers: Answers,
     replaced: Vec<i64>,
     urgency: Urgency,
+    /// The link came up in it.
+    connected: bool,
     requests: usize,
     bytes: usize,
     since: Instant,
@@ -294,14 +296,23 @@ impl Writer {
 
     fn carry_out(&mut self, state: &mut State, now: Instant) -> rusqlite::Result<()> {
         self.begin(state, now)?;
-        let open = state.open.as_mut().expect("begin opened it");
-        while let Some(ask) = state.asks.front_mut() {
+        while let Some(ask) = state.asks.front() {
+            if matches!(ask, EngineAsk::Due(_)) && state.open.as_ref().is_some_and(|open| open.connected) {
+                // That the link is up is on disk before the first message goes out on it: after a
+                // crash it is known that some may have.
+                self.commit(state)?;
+                self.begin(state, now)?;
+            }
+            let open = state.open.as_mut().expect("begin opened it");
+            let Some(ask) = state.asks.front_mut() else { break };
             match ask {
                 EngineAsk::Records(records) => {
                     for (ticket, record) in &*records {
                         let recorded = batch::record(&mut self.desk, record, &mut open.replaced)?;
                         self.desk.told.recorded.push((*ticket, recorded));
                         open.urgency = open.urgency.max(batch::urgency(record));
+                        open.connected |=
+                            matches!(record, Record::Transition(it) if it.to == LinkState::Connected);
                         open.requests += 1;
                         open.bytes += weight(record);
                     }
@@ -315,6 +326,7 @@ impl Writer {
             }
             state.asks.pop_front();
         }
+        let open = state.open.as_mut().expect("begin opened it");
         while let Some(ask) = state.clients.pop_front() {
             if let (Some(free), ClientAsk::Send(..)) = (self.room.low, &ask) {
                 ask.refuse(&too_little_room(free));
@@ -340,6 +352,7 @@ impl Writer {
                 answers: Answers::default(),
                 replaced: Vec::new(),
                 urgency: Urgency::Rides,
+                connected: false,
                 requests: 0,
                 bytes: 0,
                 since: now,
@@ -467,13 +480,21 @@ impl Room {
 
 /// Bytes a record brings into a batch.
 fn weight(record: &Record) -> usize {
-    let Record::Inbound { unit, .. } = record else {
-        return 0;
+    let rows = match record {
+        Record::Inbound { unit, .. } => &unit.rows,
+        Record::Retried { judged: Judged::Fits(rows), .. } => rows,
+        Record::Retried { .. }
+        | Record::Ended { .. }
+        | Record::Failed { .. }
+        | Record::Claimed { .. }
+        | Record::OnWire { .. }
+        | Record::Released { .. }
+        | Record::Transition(_)
+        | Record::Remember { .. } => return 0,
     };
-    unit.rows
-        .iter()
+    rows.iter()
         .map(|row| match row {
-            NewRow::Event { payload, .. } => payload.len(),
+            NewRow::Event { payload, .. } | NewRow::Misfit { payload, .. } => payload.len(),
             NewRow::Bad { frame, .. } => frame.len(),
             NewRow::Gap { detail, .. } => detail.len(),
         })

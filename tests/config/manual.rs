@@ -83,6 +83,7 @@ fn every_example_in_the_manual_is_a_configuration() {
             for file in ["dialects/mine.toml", "company-ca.pem", "me.pem", "me.key"] {
                 home.file(&format!(".config/holdline/{file}"), b"");
             }
+            home.file(".config/holdline/schemas/order_status.json", b"{}");
             if let Err(problems) = home.load() {
                 panic!("{name}: {}\nin\n{whole}", home.rendered(&problems));
             }

@@ -280,6 +280,7 @@ fn a_reload_knows_what_changed_and_what_it_takes() {
             "types.x.key",
             "types.x.lane",
             "types.x.resend",
+            "types.x.schema",
             "types.x.ttl"
         ]
     );

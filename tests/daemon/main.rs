@@ -10,8 +10,10 @@ mod faults;
 mod flood;
 #[cfg(target_os = "linux")]
 mod frames;
+mod gaps;
 mod half_open;
 mod lifecycle;
+mod quarantine;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;

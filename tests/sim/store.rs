@@ -82,6 +82,7 @@ impl Store {
             cursors: self.cursors.clone(),
             kept: BTreeMap::new(),
             seen_before: false,
+            others_before: false,
         }
     }
 
@@ -255,6 +256,7 @@ impl Store {
             }
             Record::Released { places } => return self.release(&places),
             Record::Inbound { received_at, unit } => return self.inbound(received_at, unit),
+            Record::Retried { id, .. } => unreachable!("nobody looks at the quarantine here: {id}"),
             Record::Transition(transition) => self.transitions.push(transition),
             Record::Remember { name, value: Some(value) } => {
                 self.values.insert(name, value);
@@ -305,7 +307,7 @@ impl Store {
                 NewRow::Event { kind, id: Some(id), .. } if kind == "order" => {
                     Kept::Event(id.parse().unwrap())
                 }
-                NewRow::Event { .. } | NewRow::Bad { .. } => Kept::Other,
+                NewRow::Event { .. } | NewRow::Bad { .. } | NewRow::Misfit { .. } => Kept::Other,
                 NewRow::Gap { .. } => Kept::Gap,
             };
             if let Kept::Event(number) = kept

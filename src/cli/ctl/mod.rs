@@ -68,7 +68,7 @@ enum Verb {
     State(Call<state::Args>),
     /// List messages, and decide about those that wait for a person
     Messages(Call<messages::Args>),
-    /// Show frames of the server that could not be read
+    /// Show what the server sent and could not be used, and try it again
     Quarantine(Call<quarantine::Args>),
     /// Show how far each app has read
     Cursors(Call<cursors::Args>),

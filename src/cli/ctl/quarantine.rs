@@ -1,10 +1,15 @@
-//! `ctl quarantine`: frames of the server that could not be read.
+//! `ctl quarantine`: frames of the server that could not be read, and events that do not fit their
+//! schema.
 
 use super::Ctl;
 use crate::cli::show;
+use crate::cli::words::{counted, plain};
 use crate::cli::{Exit, Failed, Outcome};
 use crate::model::{ErrorKind, QuarantineEntry, Seq};
-use crate::rpc::api::{Empty, QuarantineDropParams, QuarantineListParams, QuarantineListResult};
+use crate::rpc::api::{
+    Empty, QuarantineDropParams, QuarantineListParams, QuarantineListResult, QuarantineRetryParams,
+    QuarantineRetryResult,
+};
 
 /// `ctl quarantine`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +37,15 @@ enum What {
         #[arg(long)]
         yes: bool,
     },
+    /// Judge one anew, or all, with the dialect and the schemas of now: what fits becomes events
+    Retry {
+        /// Its number
+        #[arg(value_name = "N", required_unless_present = "all", conflicts_with = "all")]
+        id: Option<i64>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 impl Args {
@@ -40,10 +54,12 @@ impl Args {
             What::List => list(ctl).await,
             What::Show { id } => show(ctl, Seq(id)).await,
             What::Drop { id, yes } => {
-                ctl.shell.confirm(&format!("Remove frame #{id} from quarantine for good?"), yes)?;
+                ctl.shell.confirm(&format!("Remove #{id} from quarantine for good?"), yes)?;
                 let _: Empty = ctl.call("quarantine.drop", &QuarantineDropParams { id: Seq(id) }).await?;
                 ctl.done("dropped", &format!("#{id}"))
             }
+            What::Retry { id: Some(id), all: _ } => retry_one(ctl, Seq(id)).await,
+            What::Retry { id: None, all: _ } => retry_all(ctl).await,
         }
     }
 }
@@ -68,11 +84,16 @@ async fn list(ctl: &mut Ctl<'_>) -> Outcome {
     Ok(Exit::Ok)
 }
 
-async fn show(ctl: &mut Ctl<'_>, id: Seq) -> Outcome {
+/// The entry with this number, if there is one.
+async fn find(ctl: &mut Ctl<'_>, id: Seq) -> Result<Option<QuarantineEntry>, Failed> {
     let params = QuarantineListParams { limit: Some(1), after: Some(Seq(id.0.saturating_sub(1))) };
     let page: QuarantineListResult = ctl.call("quarantine.list", &params).await?;
-    let Some(entry) = page.entries.into_iter().find(|entry| entry.id == id) else {
-        return Err(Failed::new(Exit::NotFound, format!("there is no frame #{id} in quarantine"))
+    Ok(page.entries.into_iter().find(|entry| entry.id == id))
+}
+
+async fn show(ctl: &mut Ctl<'_>, id: Seq) -> Outcome {
+    let Some(entry) = find(ctl, id).await? else {
+        return Err(Failed::new(Exit::NotFound, format!("there is no #{id} in quarantine"))
             .kind(ErrorKind::NotFound)
             .hint("`holdline ctl quarantine` lists them"));
     };
@@ -82,5 +103,51 @@ async fn show(ctl: &mut Ctl<'_>, id: Seq) -> Outcome {
         let text = show::event::quarantined(&entry, &ctl.reader());
         ctl.shell.print(&text)?;
     }
+    Ok(Exit::Ok)
+}
+
+async fn retry_one(ctl: &mut Ctl<'_>, id: Seq) -> Outcome {
+    let params = QuarantineRetryParams { id: Some(id), ..QuarantineRetryParams::default() };
+    let result: QuarantineRetryResult = ctl.call("quarantine.retry", &params).await?;
+    if result.kept > 0 {
+        let why = find(ctl, id).await?.map(|entry| format!(": {}", plain(&entry.detail))).unwrap_or_default();
+        return Err(Failed::new(Exit::Failure, format!("#{id} stays in quarantine{why}"))
+            .hint("mend the schema or the dialect, reload, and try again"));
+    }
+    told(ctl, &result, &format!("#{id}"))
+}
+
+/// All that stands there now, page by page.
+async fn retry_all(ctl: &mut Ctl<'_>) -> Outcome {
+    let mut sum = QuarantineRetryResult::default();
+    let mut params = QuarantineRetryParams::default();
+    loop {
+        let page: QuarantineRetryResult = ctl.call("quarantine.retry", &params).await?;
+        sum.released += page.released;
+        sum.events += page.events;
+        sum.duplicates += page.duplicates;
+        sum.kept += page.kept;
+        params.after = page.next;
+        if !page.more || page.next.is_none() {
+            break;
+        }
+    }
+    let what = format!("{} of {}", sum.released, sum.released + sum.kept);
+    told(ctl, &sum, &what)
+}
+
+fn told(ctl: &mut Ctl<'_>, result: &QuarantineRetryResult, what: &str) -> Outcome {
+    if ctl.shell.json() {
+        ctl.shell.document(result)?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = format!("released: {what}, {}", counted(u64::from(result.events), "new event"));
+    if result.duplicates > 0 {
+        text.push_str(&format!(", {} there already or outdated", result.duplicates));
+    }
+    if result.kept > 0 {
+        text.push_str(&format!("; {} still do not fit (`holdline ctl quarantine`)", result.kept));
+    }
+    ctl.shell.print(&(text + "\n"))?;
     Ok(Exit::Ok)
 }

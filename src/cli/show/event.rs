@@ -29,7 +29,9 @@ pub(crate) fn gap(gap: &Gap) -> String {
     let why = match gap.reason {
         GapReason::Retention => "pruned here, older than what is kept",
         GapReason::Server => "the server could not tell what came meanwhile",
-        GapReason::Quarantine => "a frame could not be read; `holdline ctl quarantine` shows it",
+        GapReason::Quarantine => {
+            "what came here could not be used; `holdline ctl quarantine` shows what still stands there"
+        }
         GapReason::Corruption => "lost with a damaged database",
     };
     let which =
@@ -37,7 +39,7 @@ pub(crate) fn gap(gap: &Gap) -> String {
     format!("{}\n", styled(WAITING, &format!("{which}  gap: {why}")))
 }
 
-/// One line per frame that could not be read.
+/// One line per entry of the quarantine.
 pub(crate) fn quarantine(entries: &[QuarantineEntry], reader: &Reader) -> String {
     if entries.is_empty() {
         return "Nothing in quarantine.\n".to_owned();
@@ -45,23 +47,36 @@ pub(crate) fn quarantine(entries: &[QuarantineEntry], reader: &Reader) -> String
     let rows: Vec<_> = entries
         .iter()
         .map(|entry| {
+            let what = match &entry.kind {
+                Some(kind) => format!("{}: {}", cut(&plain(kind), TYPE_WIDTH), plain(&entry.detail)),
+                None => plain(&cut(&entry.raw, PREVIEW)),
+            };
             [
                 format!("#{}", entry.id),
                 reader.clock(entry.received_at),
                 plain(&entry.reason),
-                cut(&plain(&cut(&entry.raw, PREVIEW)), PREVIEW),
+                cut(&what, PREVIEW),
             ]
         })
         .collect();
     words::table(&rows).join("\n") + "\n"
 }
 
-/// A frame that could not be read, whole.
+/// An entry of the quarantine, whole.
 pub(crate) fn quarantined(entry: &QuarantineEntry, reader: &Reader) -> String {
-    let mut text = format!("#{} could not be read: {}\n", entry.id, plain(&entry.detail));
+    let what = if entry.kind.is_some() { "does not fit" } else { "could not be read" };
+    let mut text = format!("#{} {what}: {}\n", entry.id, plain(&entry.detail));
     text.push_str(&field("received", &reader.clock(entry.received_at)));
     text.push_str(&field("reason", &plain(&entry.reason)));
-    text.push_str(&field("frame", &plain(&entry.raw)));
+    if let Some(kind) = &entry.kind {
+        text.push_str(&field("type", &plain(kind)));
+        if let Some(id) = &entry.event_id {
+            text.push_str(&field("event id", &plain(id)));
+        }
+        text.push_str(&field("data", &plain(&entry.raw)));
+    } else {
+        text.push_str(&field("frame", &plain(&entry.raw)));
+    }
     text
 }
 
@@ -95,7 +110,7 @@ mod tests {
             anstream::adapter::strip_str(&gap(&Gap { from: Seq(from), to: Seq(to), reason })).to_string()
         };
         assert_eq!(told(3, 9, GapReason::Retention), "#3 – #9  gap: pruned here, older than what is kept\n");
-        assert!(told(4, 4, GapReason::Quarantine).starts_with("#4  gap: a frame could not be read"));
+        assert!(told(4, 4, GapReason::Quarantine).starts_with("#4  gap: what came here could not be used"));
     }
 
     #[test]
@@ -105,10 +120,20 @@ mod tests {
             received_at: Timestamp::from_millis(0),
             reason: "invalid_json".to_owned(),
             detail: "expected `,`\u{7}".to_owned(),
+            kind: None,
+            event_id: None,
             raw: "\u{1b}[2J{".repeat(20),
         };
-        for text in [quarantine(std::slice::from_ref(&entry), &reader()), quarantined(&entry, &reader())] {
-            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        let misfit = QuarantineEntry {
+            kind: Some("\u{1b}[2J".to_owned()),
+            event_id: Some("\u{7}".to_owned()),
+            ..entry.clone()
+        };
+        for entry in [entry, misfit] {
+            for text in [quarantine(std::slice::from_ref(&entry), &reader()), quarantined(&entry, &reader())]
+            {
+                assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+            }
         }
         assert_eq!(quarantine(&[], &reader()), "Nothing in quarantine.\n");
     }

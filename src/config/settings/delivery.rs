@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DAY, TEN_YEARS};
+use super::{DAY, TEN_YEARS, schema};
 use crate::config::Problem;
 use crate::config::kinds::{Count, FilePath, Fraction, JsonPointer, List, OneOf, Size, Span, Text, clip};
 use crate::config::section::Section;
@@ -200,7 +200,8 @@ fn type_rule(mut it: Section<'_, '_>, glob: TypeGlob, outbox: Option<Confirm>) -
         ("ephemeral", Delivery::Ephemeral),
     ]);
     let resend = OneOf(&[("always", Resend::Always), ("never", Resend::Never)]);
-    let rule = TypeRule {
+    let file = FilePath { env: it.env(), base: it.base() };
+    let mut rule = TypeRule {
         glob,
         delivery: it.value("delivery", &delivery, Delivery::Durable, "`durable`: all are stored. `latest`: the newest per key. `ephemeral`: never stored. In both directions."),
         key: it.optional("key", &JsonPointer, "JSON Pointer into the data: which thing the message speaks of. `state` knows the newest per key."),
@@ -208,7 +209,10 @@ fn type_rule(mut it: Section<'_, '_>, glob: TypeGlob, outbox: Option<Confirm>) -
         lane: it.optional_or("lane", &Text::ANY, "`\"default\"`", "Outbound: which lane it goes in, where the sender names none.").map(Arc::from),
         confirm: it.optional_or("confirm", &CONFIRM, "as `outbox.confirm`", "Outbound: what ends a message of this type well.").flatten(),
         resend: it.value("resend", &resend, Resend::Always, "Outbound: whether a message that was on the wire when the line broke goes out again, or waits as `uncertain` for a person."),
+        schema: None,
     };
+    let schema = it.optional("schema", &file, "Inbound: JSON Schema file that the data of such events has to fit; what does not goes to quarantine.");
+    rule.schema = schema.and_then(|path| schema::judge(&mut it, "schema", &path));
     if rule.confirm.is_none() && it.has("confirm") && outbox.is_some() {
         let message = "`auto` for one type needs `auto` in [outbox], which says otherwise";
         let hint = "write `reply`, `barrier` or `sent` here, or take `outbox.confirm` out";
@@ -219,8 +223,6 @@ fn type_rule(mut it: Section<'_, '_>, glob: TypeGlob, outbox: Option<Confirm>) -
     {
         it.problem("lane", too_long("lane"));
     }
-    let schema = FilePath { env: it.env(), base: it.base() };
-    it.later("schema", &schema, "JSON Schema file; an event that does not fit goes to quarantine.");
     it.end();
     rule
 }

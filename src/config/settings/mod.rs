@@ -4,6 +4,7 @@ mod auth;
 mod delivery;
 mod house;
 mod notices;
+mod schema;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};

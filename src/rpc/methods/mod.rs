@@ -41,6 +41,7 @@ pub(super) const ALL: &[Method] = &[
     Method::of::<cursors::Delete>(),
     Method::of::<quarantine::List>(),
     Method::of::<quarantine::Drop>(),
+    Method::of::<quarantine::Retry>(),
     Method::of::<link::Pause>(),
     Method::of::<link::Resume>(),
     Method::of::<link::Reconnect>(),

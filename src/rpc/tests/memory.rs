@@ -13,7 +13,9 @@ use super::model::{
     Payload, QuarantineEntry, Reason, ReasonKind, Receipt, Refusal, RowKind, Seq, StatusReport, StoreStatus,
     Timestamp, Transition, TypeGlob,
 };
-use super::rpc::api::{Check, MessagesListResult, QuarantineListResult, ReloadResult, RequestResult};
+use super::rpc::api::{
+    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+};
 use super::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
     StatePage,
@@ -92,6 +94,8 @@ impl Memory {
             received_at: NOW,
             reason: "invalid_json".into(),
             detail: "expected value at column 1".into(),
+            kind: None,
+            event_id: None,
             raw: raw.into(),
         };
         self.lock().quarantine.insert(seq, entry);
@@ -468,6 +472,35 @@ impl Backend for Memory {
 
     async fn drop_quarantine(&self, id: Seq) -> Result<(), Refusal> {
         self.lock().quarantine.remove(&id.0).map(|_| ()).ok_or_else(|| no(id))
+    }
+
+    async fn retry_quarantine(
+        &self,
+        id: Option<Seq>,
+        after: Option<Seq>,
+        limit: usize,
+    ) -> Result<QuarantineRetryResult, Refusal> {
+        let after = id.map_or(after.unwrap_or_default().0, |id| id.0 - 1);
+        let found: Vec<i64> = {
+            let state = self.lock();
+            state.quarantine.range(after + 1..).map(|(seq, _)| *seq).collect()
+        };
+        let mut result = QuarantineRetryResult::default();
+        for seq in found.iter().take(if id.is_some() { 1 } else { limit }) {
+            if id.is_some_and(|id| id.0 != *seq) {
+                break;
+            }
+            // Whatever was half is whole now.
+            self.lock().quarantine.remove(seq);
+            self.event("whole", "{}");
+            (result.released, result.events) = (result.released + 1, result.events + 1);
+            result.next = id.is_none().then_some(Seq(*seq));
+        }
+        match id {
+            Some(id) if result.released == 0 => Err(no(id)),
+            Some(_) => Ok(result),
+            None => Ok(QuarantineRetryResult { more: found.len() > limit, ..result }),
+        }
     }
 
     async fn pause(&self) -> Result<LinkState, Refusal> {

@@ -84,11 +84,11 @@ impl Session {
         }
     }
 
-    /// Says once that what came while there was no link is unknown, before anything newer.
+    /// Says once that what came before this connection may be missing, before anything newer.
     fn tell_gap(&mut self, at: Moment) {
         let Some(link) = &mut self.link else { return };
-        if std::mem::take(&mut link.gap_due) {
-            let detail = "this server does not resume: what it sent while there was no link is unknown";
+        if let Some(detail) = link.hole.take() {
+            self.learned.set_seen(&mut self.out);
             self.inbound.gap(&mut turn!(self, at), link.number, detail);
         }
     }

@@ -67,6 +67,7 @@ fn classes_and_keys_come_from_the_type_rules_and_ephemeral_events_are_not_stored
         lane: None,
         confirm: None,
         resend: Resend::Always,
+        schema: None,
     };
     let mut settings = settings();
     settings.types = Arc::new(TypeRules(vec![
@@ -180,4 +181,122 @@ fn a_store_that_takes_nothing_holds_the_clock_like_any_other_hold() {
     assert_eq!(bench.hang_ups(), []);
     bench.pass(1.5);
     assert_eq!(bench.hang_ups().len(), 1);
+}
+
+/// Lets in what has no `orderId` in it.
+#[derive(Debug)]
+struct NoOrders;
+
+impl Judge for NoOrders {
+    fn misfit(&self, payload: &Payload) -> Option<Misfit> {
+        let Payload::Json(text) = payload else { return None };
+        text.contains("orderId").then(|| Misfit {
+            pointer: "/orderId".into(),
+            keyword: "type".into(),
+            sentence: "it is not of type string".into(),
+        })
+    }
+}
+
+fn picky(glob: &str, delivery: Delivery) -> Arc<TypeRules> {
+    Arc::new(TypeRules(vec![TypeRule {
+        glob: TypeGlob::new(glob),
+        delivery,
+        key: None,
+        ttl: None,
+        lane: None,
+        confirm: None,
+        resend: Resend::Always,
+        schema: Some(Arc::new(NoOrders)),
+    }]))
+}
+
+#[test]
+fn an_event_that_does_not_fit_its_schema_is_put_down_as_such_and_acknowledged() {
+    let settings = Settings { types: picky("order", Delivery::Latest), ..settings() };
+    let mut bench = Setup { settings, ..Setup::default() }.connected();
+    bench.frame("event 1");
+    let units = inbound(&bench);
+    let [NewRow::Misfit { id, kind, detail, .. }] = &units[0].1.rows[..] else { panic!("{units:?}") };
+    assert_eq!((id.as_deref(), kind.as_str()), (Some("1"), "order"));
+    assert_eq!(detail, "/orderId (type): it is not of type string");
+    assert_eq!(units[0].1.cursors.len(), 1, "the server need not send it again");
+    bench.commit();
+    assert_eq!(bench.written(), ["ack 1"]);
+}
+
+#[test]
+fn an_ephemeral_event_that_does_not_fit_is_counted_and_told_to_nobody() {
+    let settings = Settings { types: picky("typing", Delivery::Ephemeral), ..settings() };
+    let mut bench = Setup { settings, ..Setup::default() }.connected();
+    bench.frame("typing");
+    assert_eq!(inbound(&bench), []);
+    let published: Vec<String> = bench
+        .outputs
+        .iter()
+        .filter_map(|(_, output)| match output {
+            Output::Publish(Change::EphemeralEvent(_)) => Some("told".to_owned()),
+            Output::Publish(Change::Count(name)) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(published, ["ephemeral_misfits"]);
+    assert_eq!(bench.written(), ["ack typing"]);
+}
+
+#[test]
+fn a_second_look_takes_what_there_is_to_keep_and_nothing_else() {
+    let traits =
+        Traits { name: "words".into(), about: String::new(), uses_token: false, resumes: true, window: None };
+    let pulse = Setup::default().pulse;
+    let dialect = Words { traits, eager: true, pulse };
+    let look = |rules: &TypeRules, text: &str| {
+        look_again(&dialect, rules, HeldBody::Frame(Frame::Text(text.to_owned())), Moment::default())
+    };
+    let anything = TypeRules::default();
+    assert_eq!(look(&anything, "event 1"), Judged::Fits(vec![event_row("order", Some("1"))]));
+    assert_eq!(look(&anything, "no 7"), Judged::Fits(vec![event_row("error", None)]));
+    assert!(matches!(look(&anything, "ok 7"), Judged::Stays { reason: "no_event", .. }));
+    assert!(matches!(
+        look(&picky("order", Delivery::Durable), "event 1"),
+        Judged::Stays { reason: MISFIT, .. }
+    ));
+
+    let event = HeldBody::Event {
+        stream: "s".into(),
+        id: Some("1".into()),
+        kind: "typing".into(),
+        payload: Payload::Json("{}".into()),
+    };
+    let fits = look_again(&dialect, &picky("typing", Delivery::Ephemeral), event, Moment::default());
+    let Judged::Fits(rows) = fits else { panic!("{fits:?}") };
+    assert!(
+        matches!(&rows[..], [NewRow::Event { delivery: Delivery::Durable, stream, .. }] if &**stream == "s"),
+        "nobody heard of it when it came: {rows:?}"
+    );
+}
+
+#[test]
+fn p6_another_server_than_before_begins_with_a_gap_once() {
+    for (resumes, seen_before, others_before, told) in [
+        (true, false, false, 0),
+        (true, false, true, 1),
+        (true, true, true, 0),
+        (false, true, true, 1),
+        (false, false, true, 1),
+    ] {
+        let remembered = Remembered { seen_before, others_before, ..Remembered::default() };
+        let mut bench = Setup { resumes, remembered, ..Setup::default() }.bench();
+        bench.input(Input::Start);
+        bench.input(Input::LinkUp { token: None });
+        let gaps = |bench: &Bench| {
+            let rows = inbound(bench).into_iter().flat_map(|(_, unit)| unit.rows);
+            rows.filter(|row| matches!(row, NewRow::Gap { reason: GapReason::Server, .. })).count()
+        };
+        assert_eq!(gaps(&bench), told, "{resumes} {seen_before} {others_before}");
+        bench.lose_link();
+        bench.pass(2.0);
+        bench.input(Input::LinkUp { token: None });
+        assert_eq!(gaps(&bench), told + usize::from(!resumes), "{resumes} {seen_before} {others_before}");
+    }
 }

@@ -296,7 +296,7 @@ async fn resume_state_is_kept_per_server_and_comes_with_its_events() {
 
     let opened = Store::open(killed.settings.clone(), Clock::start()).unwrap();
     let remembered = opened.remembered;
-    assert!(remembered.seen_before);
+    assert!(remembered.seen_before && !remembered.others_before);
     assert_eq!(remembered.cursors.into_iter().collect::<Vec<_>>(), [("s".into(), "\"7\"".into())]);
     assert_eq!(remembered.kept.len(), 1);
     assert_eq!(remembered.values["paused"], "true");
@@ -309,6 +309,7 @@ async fn resume_state_is_kept_per_server_and_comes_with_its_events() {
     elsewhere.server_key = "wss://other.example json".to_owned();
     let other = opened.store.reconfigure(elsewhere).await.unwrap();
     assert!(!other.seen_before && other.cursors.is_empty() && other.kept.is_empty());
+    assert!(other.others_before, "there was another one");
 }
 
 #[tokio::test]

@@ -165,3 +165,33 @@ async fn p7_stamps_of_a_clock_that_stood_wrong_make_no_event_old() {
     room.store.maintain().await.unwrap();
     assert_eq!(room.store.counters().events, 2);
 }
+
+#[tokio::test]
+async fn the_message_that_stops_a_lane_is_kept_until_somebody_dealt_with_it() {
+    let mut room = Room::with(|settings| settings.outbox.keep_finished = 2);
+    let rejected = room.finish(message("1"), MessageState::Rejected).await;
+    let other = room.finish(message("2"), MessageState::Rejected).await;
+    let name = format!("{}payments", crate::model::STOPPED_LANE);
+    let place = room.place(&rejected).await;
+    let value = Some(place.0.to_string());
+    room.record(vec![crate::model::Record::Remember { name: name.clone(), value }]).await;
+    for number in 0..10 {
+        room.finish(message(&number.to_string()), MessageState::Accepted).await;
+    }
+    until(async || room.store.get(&other).await.unwrap().is_none()).await;
+    assert!(room.store.get(&rejected).await.unwrap().is_some(), "a person is to deal with it");
+    // It was dropped: the lane goes on, and the message is one of many.
+    room.record(vec![crate::model::Record::Remember { name: name.clone(), value: None }]).await;
+    for number in 0..10 {
+        room.finish(message(&number.to_string()), MessageState::Accepted).await;
+    }
+    let mut room = room.reopen().await;
+    room.finish(message("more"), MessageState::Accepted).await;
+    until(async || room.store.get(&rejected).await.unwrap().is_none()).await;
+
+    // A lane that an earlier version left waiting for nothing does so no longer.
+    let value = Some(place.0.to_string());
+    room.record(vec![crate::model::Record::Remember { name: name.clone(), value }]).await;
+    let room = room.reopen().await;
+    assert_eq!(room.store.value_get(&name).await.unwrap(), None);
+}

@@ -8,6 +8,7 @@ mod numbers;
 mod older;
 mod opening;
 mod outbound;
+mod quarantine;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -173,7 +174,9 @@ impl Room {
         let record = Record::Inbound { received_at: Timestamp::from_millis(Self::NOW), unit };
         match self.record(vec![record]).await.remove(0) {
             Recorded::Inbound(appended) => appended,
-            other @ (Recorded::Done | Recorded::Released { .. }) => panic!("{other:?}"),
+            other @ (Recorded::Done | Recorded::Released { .. } | Recorded::Retried { .. }) => {
+                panic!("{other:?}")
+            }
         }
     }
 

@@ -127,22 +127,59 @@ fn a_folder_that_cannot_be_written_is_a_storage_error() {
     assert!(error.to_string().contains("missing"), "{error}");
 }
 
-const NEXT: &[&str] =
-    &[migrations::MIGRATIONS[0], migrations::MIGRATIONS[1], "ALTER TABLE outbox ADD COLUMN colour TEXT"];
+const NEXT: &[&str] = &[
+    migrations::MIGRATIONS[0],
+    migrations::MIGRATIONS[1],
+    migrations::MIGRATIONS[2],
+    "ALTER TABLE outbox ADD COLUMN colour TEXT",
+];
+
+#[tokio::test]
+async fn p15_what_an_older_version_kept_is_known_to_this_one() {
+    let mut room = Room::new();
+    let cursors = vec![("".into(), Some("7".into()))];
+    let unit = crate::model::Unit {
+        rows: vec![event(Some("a"), "t", "1")],
+        cursors,
+        ..crate::model::Unit::default()
+    };
+    let connected = crate::model::Transition {
+        at: crate::model::Timestamp::from_millis(1),
+        from: None,
+        to: crate::model::LinkState::Connected,
+        reason: None,
+        attempt: 1,
+        next_retry_at: None,
+    };
+    let received_at = crate::model::Timestamp::from_millis(Room::NOW);
+    let record = crate::model::Record::Inbound { received_at, unit };
+    room.record(vec![record, crate::model::Record::Transition(connected)]).await;
+    room.store.close().await.unwrap();
+    // As the second version had it: one name for a stream whatever the server, and no misfits.
+    let conn = Connection::open(room.path()).unwrap();
+    conn.execute_batch("DROP TABLE misfits; UPDATE streams SET name = ''; PRAGMA user_version = 2").unwrap();
+    drop(conn);
+    let Room { dir, settings, .. } = room;
+    let opened = open(settings.clone());
+    assert!(opened.notes[0].contains("version 2 to 3"), "{:?}", opened.notes);
+    let mut room = Room { dir, settings, store: opened.store, events: opened.events, tickets: 0 };
+    assert_eq!(room.receive(vec![event(Some("a"), "t", "1")]).await, [crate::model::Appended::Duplicate]);
+    assert!(room.store.quarantine_list(1, None).await.unwrap().entries.is_empty());
+}
 
 #[tokio::test]
 async fn p15_an_older_database_is_copied_and_brought_up_with_all_its_rows() {
     let room = filled().await;
     let old = std::fs::read(room.path()).unwrap();
     let found = open_sound(&room.settings, Clock::start(), NEXT).unwrap();
-    assert!(found.notes[0].contains("version 2 to 3"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("version 3 to 4"), "{:?}", found.notes);
     let count = |conn: &Connection| -> i64 {
         conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(count(&found.desk.conn), 200);
     found.desk.conn.prepare("SELECT colour FROM outbox").unwrap();
     drop(found);
-    let copy = migrations::backup_path(&room.path(), 2);
+    let copy = migrations::backup_path(&room.path(), 3);
     let backup = Connection::open(&copy).unwrap();
     assert_eq!(count(&backup), 200);
     assert!(backup.prepare("SELECT colour FROM outbox").is_err());
@@ -157,6 +194,7 @@ async fn p15_a_migration_that_fails_leaves_the_old_database() {
     let broken: &[&str] = &[
         migrations::MIGRATIONS[0],
         migrations::MIGRATIONS[1],
+        migrations::MIGRATIONS[2],
         "ALTER TABLE outbox ADD COLUMN colour TEXT; SELECT nonsense",
     ];
     assert!(matches!(

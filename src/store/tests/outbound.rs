@@ -524,3 +524,55 @@ fn rewrite_mark_only(path: &std::path::Path, steady: i64, wall: i64) {
     let mark = format!("{steady} {wall}");
     conn.execute("INSERT OR REPLACE INTO facts VALUES ('clock', ?1, seal('clock', ?1))", [mark]).unwrap();
 }
+
+#[tokio::test]
+async fn what_may_have_been_sent_before_a_crash_says_so_when_it_expires() {
+    let connected = |to| {
+        Record::Transition(crate::model::Transition {
+            at: Timestamp::from_millis(1),
+            from: None,
+            to,
+            reason: None,
+            attempt: 1,
+            next_retry_at: None,
+        })
+    };
+    for (up, down, maybe) in [(true, false, true), (true, true, false), (false, false, false)] {
+        let mut room = Room::new();
+        if up {
+            room.record(vec![connected(crate::model::LinkState::Connected)]).await;
+        }
+        let before = room.send(message("\"before\"")).await.id;
+        if down {
+            room.record(vec![connected(crate::model::LinkState::Reconnecting)]).await;
+        }
+        let mut room = room.after_kill();
+        let after = room.send(message("\"after\"")).await.id;
+        for id in [&before, &after] {
+            let place = room.place(id).await;
+            let row = room.due_all().await.rows.into_iter().find(|row| row.place == place).unwrap();
+            assert!(!row.was_sent, "its lane's order is not touched");
+            room.record(vec![ended(place, id, MessageState::Expired)]).await;
+        }
+        let told = async |id| room.store.get(id).await.unwrap().unwrap().message.maybe_delivered;
+        assert_eq!((told(&before).await, told(&after).await), (maybe, false), "{up} {down}");
+    }
+}
+
+#[tokio::test]
+async fn that_the_link_is_up_is_on_disk_before_a_message_is_handed_out_on_it() {
+    let mut room = Room::new();
+    room.send(message("1")).await;
+    let connected = Record::Transition(crate::model::Transition {
+        at: Timestamp::from_millis(1),
+        from: None,
+        to: crate::model::LinkState::Connected,
+        reason: None,
+        attempt: 1,
+        next_retry_at: None,
+    });
+    room.store.record(vec![(77, connected)]).unwrap();
+    assert_eq!(room.due_all().await.rows.len(), 1);
+    let killed = room.after_kill();
+    assert_eq!(killed.store.history(1).await.unwrap()[0].to, crate::model::LinkState::Connected);
+}

@@ -231,6 +231,7 @@ pub(super) fn settings(rng: &mut fastrand::Rng) -> Settings {
             lane: None,
             confirm: None,
             resend: Resend::Always,
+            schema: None,
         }])),
         lanes: vec![("strict".into(), lane(false, Some(1))), ("blocking".into(), lane(true, None))],
     }
