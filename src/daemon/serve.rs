@@ -38,7 +38,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
-    let Opened { store, events, remembered, epoch, notes, unclean, clock } =
+    let Opened { store, events, remembered, epoch, notes, set_aside, unclean, clock } =
         open_store(&assembly, clock).await?;
     let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
         let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
@@ -85,6 +85,21 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
             since: now,
             text: note.clone(),
             hint: "what could be read was kept; look at the file that was set aside".into(),
+        });
+    }
+    if !set_aside.is_empty() {
+        let bytes: u64 = set_aside.iter().map(|(_, bytes)| bytes).sum();
+        fanout.health.put(HealthEntry {
+            code: "store_set_aside".into(),
+            severity: Severity::Info,
+            since: now,
+            text: format!(
+                "{} files with earlier databases ({} KiB) are kept beside the present one, the newest {}",
+                set_aside.len(),
+                bytes / 1024,
+                set_aside.last().map_or_else(String::new, |(path, _)| path.display().to_string())
+            ),
+            hint: "delete them when you need nothing of them any more; the daemon never does".into(),
         });
     }
     let waits = Arc::new(Waits::default());

@@ -19,7 +19,7 @@ use super::trouble::gone;
 use super::writer::{self, Room, Writer};
 use super::{
     Counters, Cursor, EventPage, EventQuery, Full, Inserted, MessagePage, MessageQuery, QuarantinePage,
-    Settings, StatePage, StoreEvent, Stored, memory,
+    Settings, StatePage, StoreEvent, Stored, memory, rescue,
 };
 use crate::clock::Clock;
 use crate::model::{
@@ -51,6 +51,8 @@ pub struct Opened {
     pub unclean: bool,
     /// What happened on the way that a person should know: recovered, set aside, upgraded.
     pub notes: Vec<String>,
+    /// Files beside the database that are kept for people, with their sizes.
+    pub set_aside: Vec<(PathBuf, u64)>,
 }
 
 /// A handle on the store. Clones are cheap; the threads end when the last one is gone, or with
@@ -139,6 +141,7 @@ impl Store {
             concern,
             writer: waker,
         };
+        let set_aside = rescue::left_for_people(&inner.path);
         Ok(Opened {
             store: Self { inner: Arc::new(inner) },
             events,
@@ -147,6 +150,7 @@ impl Store {
             clock: found_clock,
             unclean: found.unclean,
             notes: found.notes,
+            set_aside,
         })
     }
 

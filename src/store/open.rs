@@ -389,7 +389,17 @@ pub(super) fn build(path: &Path, clock: Clock) -> Result<(), Stop> {
     )
     .map_err(weigh)?;
     Tally { low_place: 1, ..Tally::default() }.save(&conn).map_err(weigh)?;
-    conn.close().map_err(|(_, error)| weigh(error))
+    close_whole(conn).map_err(weigh)
+}
+
+/// Closes a database whose file is to stand alone: all of the log is in it. Closing alone would try
+/// that too, but it does not say when it failed.
+pub(super) fn close_whole(conn: Connection) -> rusqlite::Result<()> {
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(damaged("its log could not be written back"));
+    }
+    conn.close().map_err(|(_, error)| error)
 }
 
 /// Sees that there is a write-ahead log. (A copy that somebody made of a database may have none.)

@@ -26,12 +26,18 @@ fn mark(database: &Path) -> PathBuf {
 
 /// The first commit of this run is in the log. To be called after it, so that even after a power
 /// cut there is no mark without a log.
-pub(super) fn log_is_in_use(database: &Path) {
+///
+/// # Errors
+/// When the log's name could not be made to last. (SQLite tries too, but does not look whether it
+/// worked, and a log that nobody finds is worth nothing.)
+pub(super) fn log_is_in_use(database: &Path) -> std::io::Result<()> {
+    sync_folder(database)?;
     if !mark(database).exists()
         && let Err(error) = create_private(&mark(database))
     {
         tracing::debug!(%error, "the mark beside the log could not be written");
     }
+    Ok(())
 }
 
 /// All of the log is about to be written back.
@@ -105,6 +111,23 @@ pub(super) fn bring_back(database: &Path) -> Result<(), OpenError> {
     // Its content is in the copy; beside the copy it would be played into it.
     remove_log(database).map_err(|error| OpenError::storage(database, error))?;
     put_in_place(&copy(database), database)
+}
+
+/// Files beside the database that people may look at and delete: damaged ones that were set aside,
+/// and copies of ones that were replaced. With their sizes.
+pub(super) fn left_for_people(database: &Path) -> Vec<(PathBuf, u64)> {
+    let name = database.file_name().unwrap_or_default().to_string_lossy();
+    let ours = [format!("{name}.corrupt-"), format!("{name}.rescued-")];
+    let folder = database.parent().and_then(|folder| folder.read_dir().ok());
+    let mut found: Vec<_> = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| ours.iter().any(|begin| entry.file_name().to_string_lossy().starts_with(begin)))
+        .map(|entry| (entry.path(), entry.metadata().map_or(0, |file| file.len())))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Whether a copy waits to be put in the place of a database that is gone.

@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use super::codes::{self, int};
 use super::hop::next_readable;
 use super::open::{
-    OpenError, beside, build, create_private, open_sound, put_in_place, remove_if_there, sync_folder,
+    OpenError, beside, build, close_whole, create_private, open_sound, put_in_place, remove_if_there,
+    sync_folder,
 };
 use super::outbox_row::{OutRow, columns};
 use super::wreck::open_damaged;
@@ -141,7 +142,7 @@ fn rebuild(settings: &Settings, clock: Clock, aside: &Path, why: &str) -> Result
     outbox::settle_low(desk).map_err(failed)?;
     desk.tally.save(&desk.conn).map_err(failed)?;
     desk.conn.execute_batch("COMMIT").map_err(failed)?;
-    found.desk.conn.close().map_err(|(_, error)| failed(error))?;
+    close_whole(found.desk.conn).map_err(failed)?;
     drop(old);
 
     for leftover in ["", "-wal", "-shm"] {

@@ -98,6 +98,15 @@ pub(super) fn moved(what: &str) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(SQLITE_READONLY_DBMOVED), Some(what.to_owned()))
 }
 
+/// As SQLite would say that a sync failed.
+pub(super) fn unsynced(error: &std::io::Error) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC);
+    rusqlite::Error::SqliteFailure(
+        code,
+        Some(format!("disk I/O error: the folder could not be synced: {error}")),
+    )
+}
+
 /// As SQLite would say that the file is damaged.
 pub(super) fn damaged(what: &str) -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);

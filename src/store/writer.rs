@@ -21,7 +21,7 @@ use super::handle::lock;
 use super::request::{Answers, ClientAsk, EngineAsk, Reply};
 use super::tally::Tally;
 use super::trouble::{
-    Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, weigh,
+    Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, unsynced, weigh,
 };
 use super::{Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
 use crate::model::{Instant, Judged, LinkState, NewRow, Record, Refusal};
@@ -185,6 +185,9 @@ impl Writer {
             return Ok(self.refuse_all(state));
         }
         let nobody_left = self.gather(state);
+        if state.look || state.condemned.is_some() {
+            return Ok(Next::Work);
+        }
         let idle = state.asks.is_empty() && state.clients.is_empty();
         let leaving = idle && (state.closing.is_some() || nobody_left);
         let probing = state.stalled && idle && state.open.is_none();
@@ -384,7 +387,7 @@ impl Writer {
             // What went into a file that nobody finds again is nobody's receipt.
             self.see_files()?;
             if !std::mem::replace(&mut state.log_in_use, true) {
-                rescue::log_is_in_use(&self.path);
+                rescue::log_is_in_use(&self.path).map_err(|error| unsynced(&error))?;
             }
         }
         let Some(mut open) = state.open.take() else { return Ok(()) };

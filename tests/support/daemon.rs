@@ -239,6 +239,14 @@ impl Client {
         self.lines.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
+    /// Whether a line has come.
+    pub fn has_line(&mut self) -> bool {
+        self.lines.get_ref().set_nonblocking(true).unwrap();
+        let come = self.lines.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
+        self.lines.get_ref().set_nonblocking(false).unwrap();
+        come
+    }
+
     /// Reads a line; none at the end.
     pub fn read_line(&mut self) -> Option<Value> {
         let mut line = String::new();

@@ -1,5 +1,6 @@
 //! Disks that are full, fail, refuse, or lose files (P1, P5, P14, P15), seen by apps and by the server.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -421,7 +422,6 @@ fn p15_an_older_database_is_brought_up_and_a_newer_one_is_refused_unchanged() {
     let mut daemon = Daemon::prepare(NOBODY);
     let folder = daemon.database_path().parent().expect("a folder").to_owned();
     std::fs::create_dir_all(&folder).expect("a folder");
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("private");
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/store/v1.db");
     std::fs::copy(fixture, daemon.database_path()).expect("copied");
@@ -445,4 +445,140 @@ fn p15_an_older_database_is_brought_up_and_a_newer_one_is_refused_unchanged() {
     std::fs::copy(&backup, daemon.database_path()).expect("copied");
     daemon.restart();
     assert_eq!(on_disk(&daemon).messages.len(), 60);
+}
+
+/// Starts the daemon again and again on what `prepare` puts there, killed at one system call after
+/// the other; the start after that must find what `check` wants.
+///
+/// `HOLDLINE_KILL_STEPS` says how many calls are stepped over (1: none).
+fn killed_at_each_step(prepare: impl Fn(&Daemon), check: impl Fn(&Daemon, &str)) {
+    let step = std::env::var("HOLDLINE_KILL_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    let calls = [
+        ("pwrite64", 70),
+        ("fdatasync,fsync", 24),
+        ("?rename,?renameat,?renameat2", 5),
+        ("?unlink,?unlinkat", 12),
+    ];
+    let mut killed = 0;
+    for (call, most) in calls {
+        for n in (1..=most).step_by(step) {
+            let mut daemon = Daemon::prepare(NOBODY);
+            let folder = daemon.database_path().parent().expect("a folder").to_owned();
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("private");
+            prepare(&daemon);
+            let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=KILL:when={n}"));
+            let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            daemon.set_before(words.map(str::to_owned).into());
+            daemon.spawn();
+            let served = until_blocking("the daemon to serve or to be killed", || {
+                let ended = daemon.ended().map(|_| false);
+                ended.or_else(|| {
+                    std::os::unix::net::UnixStream::connect(daemon.socket_path()).ok().map(|_| true)
+                })
+            });
+            killed += usize::from(!served);
+            daemon.kill9();
+            daemon.set_before(Vec::new());
+            daemon.restart();
+            check(&daemon, &format!("killed at {call} {n}"));
+        }
+    }
+    assert!(killed >= 4, "killed {killed} times on the way");
+    eprintln!("killed {killed} times on the way up");
+}
+
+#[test]
+fn p15_killed_at_any_step_of_an_upgrade_it_is_old_or_new() {
+    if !needs::programs(&["strace"]) {
+        return;
+    }
+    let fixture =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/store/v1.db")).expect("read");
+    killed_at_each_step(
+        |daemon| std::fs::write(daemon.database_path(), &fixture).expect("written"),
+        |daemon, case| {
+            let found = on_disk(daemon);
+            assert_eq!(found.messages.len(), 60, "{case}");
+            assert!(!found.health.to_string().contains("damaged"), "{case}: {}", found.health);
+            let backup = daemon.database_path().with_extension("db.v1.backup");
+            let conn = rusqlite::Connection::open(backup).expect(case);
+            let rows: i64 = conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).expect(case);
+            assert_eq!(rows, 60, "{case}");
+        },
+    );
+}
+
+#[test]
+fn p14_killed_at_any_step_of_a_salvage_the_damaged_file_and_what_it_holds_are_kept() {
+    if !needs::programs(&["strace"]) {
+        return;
+    }
+    let mut daemon = Daemon::start(NOBODY);
+    for n in 0..20 {
+        send(&mut daemon.client(), &format!("m{n}")).expect("a receipt");
+    }
+    daemon.stop();
+    let mut spoilt = std::fs::read(daemon.database_path()).expect("read");
+    spoilt[..4096].fill(0);
+    killed_at_each_step(
+        |daemon| std::fs::write(daemon.database_path(), &spoilt).expect("written"),
+        |daemon, case| {
+            assert_eq!(on_disk(daemon).messages.len(), 20, "{case}");
+            let folder = daemon.database_path().parent().expect("a folder").to_owned();
+            let aside: Vec<_> = folder
+                .read_dir()
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").path())
+                .filter(|path| {
+                    path.to_string_lossy().contains(".corrupt-") && !path.to_string_lossy().contains("-wal")
+                })
+                .filter(|path| !path.to_string_lossy().ends_with("-shm"))
+                .collect();
+            assert_eq!(aside.len(), 1, "{case}: {aside:?}");
+            assert!(std::fs::read(&aside[0]).expect("read") == spoilt, "{case}: it is as it was");
+        },
+    );
+}
+
+#[test]
+fn a_slow_disk_slows_sends_and_nothing_else() {
+    if !needs::programs(&["strace"]) {
+        return;
+    }
+    let daemon = Daemon::start(NOBODY);
+    let (mut sender, mut asker) = (daemon.client(), daemon.client());
+    status(&mut asker);
+    let options = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=1000000"];
+    let _strace = Strace::attach(&daemon, &options);
+    // Each commit takes a second now. Within it the status is told, many times.
+    let answered = until_blocking("a status while a send waits for the disk", || {
+        sender.write_line(
+            &json!({"jsonrpc": "2.0", "id": "slow", "method": "messages.send", "params": {"type": "t", "data": 1}})
+                .to_string(),
+        );
+        let told = (0..10).map(|_| status(&mut asker)).count();
+        let waits = !sender.has_line();
+        assert_eq!(sender.read_line().expect("a receipt")["result"]["state"], "queued");
+        waits.then_some(told)
+    });
+    assert_eq!(answered, 10);
+}
+
+#[test]
+fn a_file_system_without_shared_memory_is_refused_with_78() {
+    if !needs::programs(&["strace"]) {
+        return;
+    }
+    let mut daemon = Daemon::start(NOBODY);
+    daemon.stop();
+    let memory = format!("{}-shm", daemon.database_path().display());
+    let words = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", memory.as_str()];
+    let fault = ["-e", "trace=mmap", "-e", "inject=mmap:error=ENODEV"];
+    daemon.set_before(words.into_iter().chain(fault).map(str::to_owned).collect());
+    let before = std::fs::read(daemon.database_path()).expect("read");
+    daemon.spawn();
+    assert_eq!(daemon.wait_for_end().code(), Some(78), "{}", daemon.log());
+    assert!(daemon.log().contains("a local disk"), "{}", daemon.log());
+    assert!(std::fs::read(daemon.database_path()).expect("read") == before);
 }

@@ -14,5 +14,6 @@ mod power;
 mod support;
 mod sweep;
 mod time;
+mod torn;
 mod traffic;
 mod volume;
