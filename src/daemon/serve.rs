@@ -194,7 +194,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         Ok(Ending::StoreFailed(why)) => Err(Failed::new(
             EXIT_STORAGE,
             format!("the database cannot be trusted any more: {why}"),
-            "nothing that had a receipt is lost; start again, and look at the disk",
+            "start again, which recovers what is on disk, and look at the disk",
         )),
         Err(error) => Err(Failed::new(EXIT_BUG, format!("a fault of ours: {error}"), "please report it")),
     }

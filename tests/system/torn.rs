@@ -252,6 +252,7 @@ fn settings(path: PathBuf) -> Settings {
             keep_finished: 1000,
             keep_finished_age: Duration::from_secs(3600),
         },
+        ages_after: Duration::ZERO,
         inbox: InboxSettings { max_events: 1000, max_age: Duration::from_secs(3600), max_bytes: 1 << 24 },
     }
 }
