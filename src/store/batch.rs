@@ -9,7 +9,7 @@ use super::outbox;
 use super::request::{Answers, ClientAsk};
 use super::trouble::Trouble;
 use super::{cursors, deeds, inbox, memory, quarantine, retention};
-use crate::model::{Appended, Record, Recorded};
+use crate::model::{Appended, Judged, NewRow, Record, Recorded};
 
 /// How soon a record must be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,29 @@ pub(super) const fn urgency(record: &Record) -> Urgency {
         | Record::Retried { .. }
         | Record::Remember { .. } => Urgency::Now,
     }
+}
+
+/// Bytes a record brings into a batch.
+pub(super) fn weight(record: &Record) -> usize {
+    let rows = match record {
+        Record::Inbound { unit, .. } => &unit.rows,
+        Record::Retried { judged: Judged::Fits(rows), .. } => rows,
+        Record::Retried { .. }
+        | Record::Ended { .. }
+        | Record::Failed { .. }
+        | Record::Claimed { .. }
+        | Record::OnWire { .. }
+        | Record::Released { .. }
+        | Record::Transition(_)
+        | Record::Remember { .. } => return 0,
+    };
+    rows.iter()
+        .map(|row| match row {
+            NewRow::Event { payload, .. } | NewRow::Misfit { payload, .. } => payload.len(),
+            NewRow::Bad { frame, .. } => frame.len(),
+            NewRow::Gap { detail, .. } => detail.len(),
+        })
+        .sum()
 }
 
 /// Puts one record of the session down. `replaced` collects numbers of rows that were replaced by

@@ -24,7 +24,7 @@ use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, unsynced, weigh,
 };
 use super::{Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
-use crate::model::{Instant, Judged, LinkState, NewRow, Record, Refusal};
+use crate::model::{Instant, LinkState, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
 pub(super) const INBOX: usize = 1024;
@@ -246,7 +246,7 @@ impl Writer {
                 Ok(ask) => {
                     if let EngineAsk::Records(records) = &ask {
                         requests += records.len();
-                        bytes += records.iter().map(|(_, record)| weight(record)).sum::<usize>();
+                        bytes += records.iter().map(|(_, record)| batch::weight(record)).sum::<usize>();
                     }
                     state.asks.push_back(ask);
                 }
@@ -317,7 +317,7 @@ impl Writer {
                         open.connected |=
                             matches!(record, Record::Transition(it) if it.to == LinkState::Connected);
                         open.requests += 1;
-                        open.bytes += weight(record);
+                        open.bytes += batch::weight(record);
                     }
                     open.records.append(records);
                 }
@@ -479,27 +479,4 @@ impl Room {
     fn look_again_at(&self) -> Option<Instant> {
         self.low.and(self.looked_at).map(|at| at + LOOK_EVERY)
     }
-}
-
-/// Bytes a record brings into a batch.
-fn weight(record: &Record) -> usize {
-    let rows = match record {
-        Record::Inbound { unit, .. } => &unit.rows,
-        Record::Retried { judged: Judged::Fits(rows), .. } => rows,
-        Record::Retried { .. }
-        | Record::Ended { .. }
-        | Record::Failed { .. }
-        | Record::Claimed { .. }
-        | Record::OnWire { .. }
-        | Record::Released { .. }
-        | Record::Transition(_)
-        | Record::Remember { .. } => return 0,
-    };
-    rows.iter()
-        .map(|row| match row {
-            NewRow::Event { payload, .. } | NewRow::Misfit { payload, .. } => payload.len(),
-            NewRow::Bad { frame, .. } => frame.len(),
-            NewRow::Gap { detail, .. } => detail.len(),
-        })
-        .sum()
 }
