@@ -110,6 +110,7 @@ impl Heartbeat {
     /// We did not run, so we could hear nothing.
     pub(super) const fn absent_until(&mut self, now: Instant) {
         self.since = now;
+        self.asked = None;
     }
 
     /// We stop reading, or go on: silence counts from the moment reading goes on.
@@ -122,7 +123,10 @@ impl Heartbeat {
 
     /// A heartbeat goes out now; `message`: the dialect's own frame is among it.
     pub(super) const fn asked(&mut self, now: Instant, message: bool) {
-        self.asked = Some(now);
+        // The first question counts: another one gives no more time.
+        if self.asked.is_none() {
+            self.asked = Some(now);
+        }
         if message {
             self.message_sent = Some(now);
         }
@@ -273,5 +277,15 @@ mod tests {
         heartbeat.absent_until(at(3600));
         heartbeat.hurry(at(3600), Duration::from_secs(4));
         assert_eq!(heartbeat.dead_at(&plan), Some(at(3604)));
+    }
+
+    #[test]
+    fn a_second_question_gives_no_more_time() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.asked(at(20), false);
+        heartbeat.hurry(at(28), Duration::from_secs(4));
+        heartbeat.asked(at(28), false);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(30)));
     }
 }

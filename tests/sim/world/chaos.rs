@@ -156,7 +156,10 @@ impl World {
                     self.after(wait, Event::Resume);
                 }
             }
-            10 => self.feed(Input::Woke),
+            10 => {
+                self.woken = self.now;
+                self.feed(Input::Woke);
+            }
             11 => {
                 let usable = self.rng.bool();
                 self.feed(Input::NetworkChanged { usable });
@@ -165,6 +168,7 @@ impl World {
             13 => self.skew = self.rng.i64(-86_400_000..86_400_000),
             14 => {
                 self.now += nanos(Duration::from_secs(self.rng.u64(1..600)));
+                self.woken = self.now;
                 self.feed(Input::Woke);
             }
             _ => self.feed(Input::Reconnect(holdline::model::ReasonKind::Requested)),
