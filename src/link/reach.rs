@@ -129,7 +129,7 @@ fn weight(error: &io::Error) -> u8 {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => 3,
         io::ErrorKind::TimedOut => 2,
-        io::ErrorKind::HostUnreachable => 1,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::InvalidInput => 1,
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => 0,
         _ => 2,
     }
@@ -145,6 +145,8 @@ fn failed(place: &Place, address: SocketAddr, error: &io::Error) -> Failure {
             return no_network(place);
         }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => ConnectFault::Unreachable,
+        // What Linux says of a route that swallows (`blackhole`); nothing else here is wrong with it.
+        io::ErrorKind::InvalidInput => ConnectFault::Unreachable,
         _ => ConnectFault::Other(error.to_string()),
     };
     Failure::Connect { target: address.to_string(), fault }

@@ -136,6 +136,16 @@ async fn retry_after_is_taken_over_within_its_limits() {
 }
 
 #[tokio::test]
+async fn a_retry_after_that_is_a_date_is_meant_on_the_servers_own_clock() {
+    // The server's clock stands in 1994, or ours is that far ahead.
+    let headers =
+        [("date", "Sun, 06 Nov 1994 08:49:00 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:51:00 GMT")];
+    let failure = failure_of(Upgrade::refuse(429, &headers, "")).await;
+    let Failure::Refused { retry_after, .. } = failure else { panic!("{failure:?}") };
+    assert_eq!(retry_after, Some(Duration::from_secs(120)));
+}
+
+#[tokio::test]
 async fn a_redirect_is_never_followed() {
     let canary = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = format!("ws://{}/elsewhere?token=1", canary.local_addr().unwrap());
