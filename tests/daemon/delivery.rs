@@ -3,6 +3,7 @@
 use holdline::dev_server::Control;
 use serde_json::{Value, json};
 
+use crate::support::daemon::Client;
 use crate::{SOON, blocking, config, send, server, start, support, wait_for_status};
 
 const TYPES: &str = "[types.\"typing\"]\ndelivery = \"ephemeral\"\n\
@@ -170,6 +171,79 @@ async fn p6_a_closed_app_comes_back_to_its_cursor_and_misses_nothing() {
             assert_eq!(note["params"]["event"]["data"]["n"], n, "{note}");
             assert_eq!(note["params"]["replay"], true, "{note}");
         }
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_have_arrived_before_a_crash_says_so_when_it_expires() {
+    let server = server().await;
+    server.control(Control::WithholdAcks { times: None });
+    let daemon = start(config(&server.url(), "holdline", "[types.\"order\"]\nttl = \"2s\"\n")).await;
+    let (daemon, id) = blocking(move || {
+        daemon.wait_for("connected");
+        let id = send(&mut daemon.client(), "order", &json!({"n": 1}));
+        (daemon, id)
+    })
+    .await;
+    assert!(server.until(SOON, |stats| stats.received == 1).await.is_ok(), "the server has it");
+    blocking(move || {
+        let mut daemon = daemon;
+        // Nothing on disk says that it was sent: that lives in memory until the link ends.
+        daemon.kill9();
+        // The server is not there any more when its time is over.
+        daemon.write_config(&config("ws://127.0.0.1:9", "holdline", ""));
+        daemon.restart();
+        let mut client = daemon.client();
+        let never_sent = send(&mut client, "other", &json!({}));
+        let message = support::until_blocking("the TTL to end", || {
+            let message = client.call("messages.get", &json!({"id": id})).expect("kept");
+            (message["state"] == "expired").then_some(message)
+        });
+        assert_eq!(message["maybe_delivered"], true, "{message}");
+        let other = client.call("messages.get", &json!({"id": never_sent})).expect("kept");
+        assert!(other.get("maybe_delivered").is_none(), "{other}");
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_message_that_stops_a_lane_is_there_until_a_person_dealt_with_it() {
+    let server = server().await;
+    server.control(Control::Reject { times: 1, code: "no".into(), message: String::new() });
+    let more = "[outbox]\nkeep_finished = 1\n[lanes.\"strict\"]\non_failure = \"block\"\n";
+    let daemon = start(config(&server.url(), "holdline", more)).await;
+    blocking(move || {
+        let mut daemon = daemon;
+        let mut client = daemon.client();
+        let strict = |client: &mut Client, n: u64| {
+            let params = json!({"type": "pay", "data": {"n": n}, "lane": "strict"});
+            client.call("messages.send", &params).expect("a receipt")["id"].clone()
+        };
+        let rejected = strict(&mut client, 1);
+        wait_for_status(&mut client, "the stopped lane", |status| {
+            status["health"].to_string().contains("lane_stopped")
+        });
+        let behind = strict(&mut client, 2);
+        for n in 0..20 {
+            let params = json!({"type": "other", "data": {"n": n}, "wait": "accepted"});
+            client.call("messages.send", &params).expect("accepted");
+        }
+        drop(client);
+        daemon.restart();
+        let mut client = daemon.client();
+        let message = client.call("messages.get", &json!({"id": rejected})).expect("kept for a person");
+        assert_eq!(message["state"], "rejected");
+        let waiting = client.call("messages.get", &json!({"id": behind})).expect("kept");
+        assert_eq!(waiting["state"], "queued", "the lane waits");
+        client.call("messages.drop", &json!({"id": rejected})).expect("given up");
+        support::until_blocking("the lane to go on", || {
+            let message = client.call("messages.get", &json!({"id": behind})).ok();
+            // Accepted, and pruned soon after.
+            message.is_none_or(|message| message["state"] == "accepted").then_some(())
+        });
     })
     .await;
     server.stop().await;
