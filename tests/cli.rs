@@ -131,6 +131,8 @@ fn what_makes_no_sense_exits_2_and_says_what_would() {
         (&["ctl", "messages", "drop", "m1"], "--yes"),
         (&["ctl", "cursors", "delete", "c1"], "--yes"),
         (&["ctl", "quarantine", "drop", "7"], "--yes"),
+        (&["ctl", "quarantine", "retry"], "<N|--all>"),
+        (&["ctl", "quarantine", "retry", "7", "--all"], "cannot be used with"),
         (&["--profile", "../up", "ctl", "status"], "profile"),
     ];
     for (args, said) in cases {
@@ -157,6 +159,7 @@ fn without_a_daemon_every_verb_exits_3_and_names_the_lock_and_the_way_to_start()
         &["messages", "show", "m1"],
         &["messages", "drop", "m1", "--yes"],
         &["quarantine"],
+        &["quarantine", "retry", "--all"],
         &["cursors"],
         &["link", "reconnect"],
         &["why"],

@@ -37,13 +37,14 @@ enum What {
         #[arg(long)]
         yes: bool,
     },
+    #[command(group = clap::ArgGroup::new("which").required(true))]
     /// Judge one anew, or all, with the dialect and the schemas of now: what fits becomes events
     Retry {
         /// Its number
-        #[arg(value_name = "N", required_unless_present = "all", conflicts_with = "all")]
+        #[arg(value_name = "N", group = "which")]
         id: Option<i64>,
         /// All of them
-        #[arg(long)]
+        #[arg(long, group = "which")]
         all: bool,
     },
 }
