@@ -13,6 +13,8 @@ mod meaning;
 mod places;
 #[path = "config/refusals.rs"]
 mod refusals;
+#[path = "config/reload.rs"]
+mod reload;
 #[path = "config/schemas.rs"]
 mod schemas;
 #[path = "config/services.rs"]

@@ -9,6 +9,7 @@
 //! the manual ([`reference()`]) all come from there, so they cannot disagree.
 
 mod document;
+mod effect;
 mod kinds;
 mod modes;
 mod paths;
@@ -22,6 +23,7 @@ mod show;
 mod starter;
 pub mod units;
 
+pub use effect::{Effect, effect};
 pub use modes::{check_private_dir, check_secret_file, ensure_closed_dir, ensure_private_dir};
 pub use paths::{Environment, Places, Platform, Sources, locate};
 pub use problem::{Problem, Severity, render, render_json, shorten};

@@ -51,6 +51,7 @@ impl Assembly {
                 dialect: Arc::clone(&dialect),
                 durability: config.store.durability,
                 max_message: config.server.max_message,
+                outbox: config.outbox,
             },
             dialect,
             dialer,

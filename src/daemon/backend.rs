@@ -51,6 +51,11 @@ impl Daemon {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The report, with the limits that hold now.
+    pub(super) fn status(&self) -> StatusReport {
+        self.report.status(&self.store, &self.fanout, &self.policy().outbox)
+    }
+
     /// The message as the store has it, with what this run knows beyond.
     async fn look(&self, id: MessageId) -> Result<Message, Refusal> {
         let view = self.engine.look(id.clone()).await?;
@@ -170,7 +175,13 @@ pub(super) struct Shared(pub(super) Arc<Daemon>);
 #[async_trait]
 impl Backend for Shared {
     fn identity(&self) -> Identity {
-        self.0.identity.clone()
+        let policy = self.0.policy();
+        Identity {
+            max_message: policy.max_message,
+            keep_finished: policy.outbox.keep_finished,
+            keep_finished_age: policy.outbox.keep_finished_age,
+            ..self.0.identity.clone()
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -178,7 +189,7 @@ impl Backend for Shared {
     }
 
     fn status(&self) -> StatusReport {
-        self.0.report.status(&self.0.store, &self.0.fanout)
+        self.0.status()
     }
 
     fn link(&self) -> watch::Receiver<LinkStatus> {

@@ -7,6 +7,7 @@
 
 mod assemble;
 mod backend;
+mod contents;
 mod cursors;
 pub mod doctor;
 mod lock;

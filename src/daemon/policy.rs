@@ -22,6 +22,8 @@ pub(super) struct Policy {
     pub(super) durability: Durability,
     /// `server.max_message`, in bytes.
     pub(super) max_message: u64,
+    /// `[outbox]`: what may wait, and what is remembered.
+    pub(super) outbox: crate::config::Outbox,
 }
 
 impl Policy {

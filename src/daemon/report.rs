@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use super::cursors::Cursors;
+use crate::config::Outbox;
 use crate::engine::Fanout;
 use crate::model::{
     CursorStatus, DaemonStatus, InboxStatus, NotificationStatus, OutboxStatus, StatusReport, StoreStatus,
@@ -17,8 +18,6 @@ use crate::store::Store;
 pub(super) struct Report {
     pub(super) daemon: DaemonStatus,
     pub(super) store: StoreStatus,
-    pub(super) limit_messages: u64,
-    pub(super) limit_bytes: u64,
     pub(super) cursors: Cursors,
     pub(super) gauges: Mutex<BTreeMap<&'static str, i64>>,
 }
@@ -30,7 +29,7 @@ impl Report {
     }
 
     /// The whole report, without the connected apps.
-    pub(super) fn status(&self, store: &Store, fanout: &Fanout) -> StatusReport {
+    pub(super) fn status(&self, store: &Store, fanout: &Fanout, limits: &Outbox) -> StatusReport {
         let counters = store.counters();
         let link = fanout.link.borrow().clone();
         let in_flight = fanout.in_flight.load(Ordering::Relaxed);
@@ -46,8 +45,8 @@ impl Report {
                 parked: counters.parked,
                 uncertain: counters.uncertain,
                 bytes: counters.outbox_bytes,
-                limit_messages: self.limit_messages,
-                limit_bytes: self.limit_bytes,
+                limit_messages: limits.max_messages,
+                limit_bytes: limits.max_bytes,
                 oldest_queued_at: counters.oldest_queued_at,
                 sent_total: fanout.sent.load(Ordering::Relaxed),
                 confirmed_total: counters.confirmed_total,

@@ -62,8 +62,6 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
             bytes: 0,
             durability: config.store.durability,
         },
-        limit_messages: config.outbox.max_messages,
-        limit_bytes: config.outbox.max_bytes,
         cursors: Cursors::of(
             store.cursor_list().await.map_err(|refusal| Failed::new(EXIT_STORAGE, refusal, ""))?,
         ),
@@ -162,10 +160,10 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
             signal = signals.next() => match signal {
                 Signal::Stop => break None,
                 Signal::Reload => {
-                    ready::reloading();
-                    // What is wrong with it is in the log and in health.
-                    let _ = reload(&daemon).await;
-                    ready::ready();
+                    let daemon = Arc::clone(&daemon);
+                    // Beside all else: a signal to end is heard meanwhile. What is wrong with the
+                    // configuration is in the log and in health.
+                    tokio::spawn(async move { reload(&daemon).await });
                 }
             },
         }

@@ -80,7 +80,6 @@ pub(super) fn start(log: &config::Log, verbosity: u8) -> Result<(), String> {
 ///
 /// # Errors
 /// A sentence, when `configured` is no filter; the level stays as it was then.
-#[allow(dead_code, reason = "a reload calls it")]
 pub(super) fn set_level(configured: &str) -> Result<(), String> {
     let Some(control) = CONTROL.get() else { return Ok(()) };
     let filter = filter::of(&level(configured, control.verbosity))?;

@@ -3,16 +3,20 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::NewServer;
 use crate::clock::Clock;
 use crate::dialect::Dialect;
 use crate::link::credential::{Credentials, expires_at};
 use crate::link::{Connection, Dialer, Plan};
-use crate::model::{Failure, Refusal, Remembered, Secret};
+use crate::model::{Failure, Remembered, Secret};
 use crate::store::Store;
 
 type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Between two questions to a store that cannot answer.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a dial stands.
 #[derive(Default)]
@@ -21,7 +25,7 @@ pub enum Dialling {
     #[default]
     Idle,
     /// A reload named another server: the store looks up what it knows of it.
-    Server(Step<Result<Remembered, Refusal>>, Arc<dyn Dialect>),
+    Server(Step<Remembered>, Arc<dyn Dialect>),
     /// The credential is being read.
     Credential(Step<Result<Option<Secret>, Failure>>),
     /// The connection is being made, with this credential.
@@ -56,8 +60,17 @@ impl Dialling {
     /// Begins with another server.
     #[must_use]
     pub fn server(store: Store, server: NewServer) -> Self {
-        let NewServer { dialect, store: settings } = server;
-        Self::Server(Box::pin(async move { store.reconfigure(settings).await }), dialect)
+        let NewServer { dialect, key } = server;
+        let look_up = async move {
+            loop {
+                match store.use_server(key.clone()).await {
+                    Ok(remembered) => return remembered,
+                    // The disk takes nothing now, and says so itself; or all of it ends.
+                    Err(_) => tokio::time::sleep(AGAIN).await,
+                }
+            }
+        };
+        Self::Server(Box::pin(look_up), dialect)
     }
 
     /// Begins with the credential. One that has expired by its own word and our clock is not shown
@@ -87,11 +100,10 @@ impl Dialling {
     pub async fn step(&mut self) -> Dialled {
         let done = match self {
             Self::Idle => std::future::pending().await,
-            Self::Server(step, dialect) => match step.await {
-                Ok(remembered) => Dialled::Server(Arc::clone(dialect), remembered),
-                // The store fails as a whole, and tells so itself.
-                Err(_) => std::future::pending().await,
-            },
+            Self::Server(step, dialect) => {
+                let remembered = step.await;
+                Dialled::Server(Arc::clone(dialect), remembered)
+            }
             Self::Credential(step) => match step.await {
                 Ok(credential) => Dialled::Credential(credential),
                 Err(failure) => Dialled::Failed(failure),

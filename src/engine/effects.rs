@@ -17,7 +17,8 @@ impl Loop {
                 Output::Dial { attempt, fresh_credential, expired_too } => {
                     tracing::debug!(attempt, fresh_credential, expired_too, "dialling");
                     self.expired_too = expired_too;
-                    self.dialling = match self.new_server.take() {
+                    // It stays until the store has looked it up: a dial may be given up before.
+                    self.dialling = match self.new_server.clone() {
                         Some(server) => Dialling::server(self.store.clone(), server),
                         None => self.begin_dial(),
                     };

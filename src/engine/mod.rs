@@ -10,6 +10,7 @@
 //! message changes, and a snapshot of the link.
 
 mod asks;
+mod commands;
 mod dialing;
 mod effects;
 mod expiry;
@@ -30,7 +31,7 @@ use crate::model::{
     ErrorKind, HistoryEntry, Judged, LinkState, MessageId, MessageState, Payload, Place, Refusal, Retried,
     Seq,
 };
-use crate::{session, store};
+use crate::session;
 
 pub use dialing::Dialling;
 pub use fanout::{EphemeralFeed, Fanout, Health, Tail};
@@ -104,12 +105,12 @@ pub enum Command {
 }
 
 /// What a reload puts in the place of the server that was.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewServer {
     /// How it is spoken to.
     pub dialect: Arc<dyn Dialect>,
-    /// The store's settings, which name it.
-    pub store: store::Settings,
+    /// Names it in the store.
+    pub key: String,
 }
 
 /// What this run knows of a message.

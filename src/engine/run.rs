@@ -12,13 +12,11 @@ use super::expiry::Expiry;
 use super::link::{flushed, has_room, receive};
 use super::punctual::Punctual;
 use super::requests::{Inbox, Requests};
-use super::{Command, Fanout, LinkOrder, NewServer, View, Waits};
+use super::{Command, Fanout, NewServer, Waits};
 use crate::clock::Clock;
 use crate::link::credential::Credentials;
 use crate::link::{Connection, Dialer, LinkCommand, LinkEvent};
-use crate::model::{
-    DueRow, ErrorKind, Failure, Instant, LinkState, Moment, ReasonKind, Refusal, Retried, Seq,
-};
+use crate::model::{DueRow, Failure, Instant, LinkState, Moment, Retried, Seq};
 use crate::session::{Input, Session};
 use crate::store::{Store, StoreEvent};
 
@@ -26,8 +24,6 @@ use crate::store::{Store, StoreEvent};
 const TURN: usize = 256;
 /// How long a close may take before the connection is dropped without it.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
-/// How long a stopping daemon waits for the close and for its last records.
-const STOP_GRACE: Duration = Duration::from_secs(4);
 
 /// How to reach the server: replaced as a whole by a reload.
 #[derive(Debug, Clone)]
@@ -112,7 +108,7 @@ pub(super) struct Loop {
     pub(super) punctual: Punctual,
     expiry: Expiry,
     closing: Option<Closing>,
-    stop_by: Option<Instant>,
+    pub(super) stop_by: Option<Instant>,
 }
 
 /// Runs until it is told to stop, or the store fails.
@@ -243,62 +239,7 @@ impl Loop {
         (self.link.is_none() && self.asks.is_empty()) || by <= self.clock.instant()
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Ephemeral { id, kind, payload, answer } => {
-                let ticket = self.next_ephemeral;
-                self.next_ephemeral += 1;
-                self.ephemerals.insert(ticket, answer);
-                self.input(Input::Ephemeral { ticket, id, kind, payload });
-            }
-            Command::Request(request) => self.ask(request),
-            Command::Forget(ticket) => self.forget(ticket),
-            Command::Link { order, answer } => {
-                let refused = order == LinkOrder::Reconnect && self.state() == LinkState::Paused;
-                let result = if refused {
-                    Err(Refusal::new(ErrorKind::Conflict, "the link is paused")
-                        .hint("`holdline ctl link resume` lets it dial again"))
-                } else {
-                    self.input(match order {
-                        LinkOrder::Pause => Input::Pause,
-                        LinkOrder::Resume => Input::Resume,
-                        LinkOrder::Reconnect => Input::Reconnect(ReasonKind::Requested),
-                    });
-                    Ok(self.state())
-                };
-                // A caller that has gone meanwhile needs no answer.
-                let _ = answer.send(result);
-            }
-            Command::Release { place, answer } => {
-                let _ = answer.send(self.session.withdraw(place));
-            }
-            Command::Look { id, answer } => {
-                let seen = self.session.message_state(&id);
-                let _ = answer.send(seen.map(|(state, attempt, history)| View { state, attempt, history }));
-            }
-            Command::Retried { id, judged, answer } => {
-                self.retries.insert(id, answer);
-                self.input(Input::Retried { id, judged });
-            }
-            Command::Reload { settings, server } => {
-                self.input(Input::Reload(settings));
-                if let Some(server) = server {
-                    self.new_server = Some(server);
-                    self.input(Input::Reconnect(ReasonKind::Reloaded));
-                }
-            }
-            Command::Hint(input) => self.input(input),
-            Command::Stop => {
-                if self.stop_by.is_none() {
-                    self.stop_by = Some(self.clock.instant() + STOP_GRACE);
-                    self.dialling = Dialling::Idle;
-                    self.input(Input::Stop);
-                }
-            }
-        }
-    }
-
-    fn state(&self) -> LinkState {
+    pub(super) fn state(&self) -> LinkState {
         self.session.link_state()
     }
 
@@ -355,6 +296,7 @@ impl Loop {
     fn dialled(&mut self, dialled: Dialled) {
         match dialled {
             Dialled::Server(dialect, remembered) => {
+                self.new_server = None;
                 self.session.use_server(dialect, &remembered);
                 self.dialling = self.begin_dial();
             }

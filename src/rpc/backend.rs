@@ -19,7 +19,7 @@ use crate::model::{
 /// An answer that is still to come.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>;
 
-/// Who the daemon is; the same for its whole life.
+/// Who the daemon is, for its whole life, and what it takes at most, until a reload.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// Version of holdline.

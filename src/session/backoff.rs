@@ -24,6 +24,11 @@ impl Backoff {
         shorten(delay, settings.jitter, rng)
     }
 
+    /// The delay of the step before this one once more, with jitter.
+    pub(super) fn again(&self, settings: &ReconnectSettings, rng: &mut fastrand::Rng) -> Duration {
+        shorten(delay_at(&settings.delays, self.step.saturating_sub(1)), settings.jitter, rng)
+    }
+
     /// Starts again from the first delay.
     pub(super) const fn reset(&mut self) {
         self.step = 0;

@@ -174,7 +174,8 @@ impl Session {
             }
             Input::ForgetRequest(ticket) => self.passing.forget_request(ticket),
             Input::Reload(settings) => {
-                self.settings = *settings;
+                let before = std::mem::replace(&mut self.settings, *settings);
+                self.phase.reloaded(&mut turn!(self, at), &before.reconnect);
                 self.delivery.reloaded(&mut turn!(self, at));
             }
         }

@@ -161,13 +161,19 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             answers.hold(reply, memory::value(&desk.conn, &name).map_err(Trouble::from))
         }
         ClientAsk::Reconfigure(settings, reply) => {
-            let remembered = memory::remembered(&desk.conn, &settings.server_key);
+            let now = &mut desk.settings;
+            now.outbox = settings.outbox;
+            now.inbox = settings.inbox;
+            desk.retention.restart();
+            answers.hold(reply, Ok(()))
+        }
+        ClientAsk::UseServer(server_key, reply) => {
+            let remembered = memory::remembered(&desk.conn, &server_key);
             if remembered.is_ok() {
-                if desk.settings.server_key != settings.server_key {
-                    desk.windows = Windows::of(&settings.server_key);
+                if desk.settings.server_key != server_key {
+                    desk.windows = Windows::of(&server_key);
                 }
-                desk.settings = *settings;
-                desk.retention.restart();
+                desk.settings.server_key = server_key;
             }
             answers.hold(reply, remembered.map_err(Trouble::from))
         }

@@ -334,12 +334,12 @@ impl Store {
         self.ask(|reply| ClientAsk::ValueGet(name.to_owned(), reply)).await
     }
 
-    /// Takes new limits, and another server, from here on (path and durability need a restart).
-    /// Gives what is known of that server.
+    /// Takes new limits from here on. Path and durability need a restart, the server is another
+    /// matter ([`Store::use_server`]).
     ///
     /// # Errors
     /// `store_failed`.
-    pub async fn reconfigure(&self, settings: Settings) -> Result<Remembered, Refusal> {
+    pub async fn reconfigure(&self, settings: Settings) -> Result<(), Refusal> {
         self.ask(|reply| ClientAsk::Reconfigure(Box::new(settings), reply)).await
     }
 

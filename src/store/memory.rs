@@ -5,12 +5,24 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::Store;
 use super::codes::int;
 use super::desk::Desk;
-use crate::model::{LinkState, Remembered, STOPPED_LANE, Transition};
+use super::request::ClientAsk;
+use crate::model::{LinkState, Refusal, Remembered, STOPPED_LANE, Transition};
 
 /// Changes of the link's state that are kept.
 const HISTORY: i64 = 1000;
+
+impl Store {
+    /// Cursors and kept names are those of this server from here on. Gives what is known of it.
+    ///
+    /// # Errors
+    /// `store_failed`.
+    pub async fn use_server(&self, server_key: String) -> Result<Remembered, Refusal> {
+        self.ask(|reply| ClientAsk::UseServer(server_key, reply)).await
+    }
+}
 
 pub(super) fn set_value(conn: &Connection, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
     match value {

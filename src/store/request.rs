@@ -39,7 +39,8 @@ pub(super) enum ClientAsk {
     QuarantineDrop(Seq, Reply<()>),
     ValueSet(String, Option<String>, Reply<()>),
     ValueGet(String, Reply<Option<String>>),
-    Reconfigure(Box<Settings>, Reply<Remembered>),
+    Reconfigure(Box<Settings>, Reply<()>),
+    UseServer(String, Reply<Remembered>),
     Maintain(Reply<()>),
     /// These rows are not what was written: put them aside.
     Mend(Vec<Place>, Reply<()>),
@@ -87,6 +88,7 @@ impl ClientAsk {
             | Self::Close(reply) => no(reply, why),
             Self::ValueGet(_, reply) => no(reply, why),
             Self::Reconfigure(_, reply) => no(reply, why),
+            Self::UseServer(_, reply) => no(reply, why),
         }
     }
 }

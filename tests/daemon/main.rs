@@ -14,6 +14,7 @@ mod gaps;
 mod half_open;
 mod lifecycle;
 mod quarantine;
+mod reload;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,7 @@
 
 use super::Ctl;
 use crate::cli::words::plain;
-use crate::cli::{Exit, Outcome};
+use crate::cli::{Exit, Failed, Outcome};
 use crate::rpc::api::{Empty, ReloadResult};
 
 /// `ctl reload`.
@@ -11,7 +11,8 @@ pub(crate) struct Args {}
 
 impl Args {
     pub(super) async fn run(self, ctl: &mut Ctl<'_>) -> Outcome {
-        let result: ReloadResult = ctl.call("config.reload", &Empty {}).await?;
+        let result: Result<ReloadResult, Failed> = ctl.call("config.reload", &Empty {}).await;
+        let result = result.map_err(rejected)?;
         if ctl.shell.json() {
             ctl.shell.document(&result)?;
         } else {
@@ -19,6 +20,18 @@ impl Args {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// With the places in the file, as `config check` shows them, and its exit code.
+fn rejected(mut failed: Failed) -> Failed {
+    if let Some(lines) = failed.extra.remove("detail") {
+        let lines = lines.as_str().unwrap_or_default().lines().map(plain);
+        failed.detail = lines.collect::<Vec<_>>().join("\n");
+    }
+    if let Some(exit) = failed.extra.remove("exit").and_then(|exit| u8::try_from(exit.as_u64()?).ok()) {
+        failed.exit = Exit::Daemon(exit);
+    }
+    failed
 }
 
 fn told(result: &ReloadResult) -> String {

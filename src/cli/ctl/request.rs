@@ -38,8 +38,9 @@ impl Args {
             ..RequestParams::default()
         };
         let client = ctl.connected().await?.within(ctl.deadline);
-        let result = client.request(&params).await.map_err(refused)?;
-        if ctl.shell.json() {
+        let json = ctl.shell.json();
+        let result = client.request(&params).await.map_err(|error| refused(error, json))?;
+        if json {
             ctl.shell.document(&result)?;
         } else if let Some(reply) = &result.reply {
             ctl.shell.print(&format!("{}\n", plain(reply.get())))?;
@@ -50,10 +51,10 @@ impl Args {
     }
 }
 
-/// With what the server said in full, where it refused.
-fn refused(error: CallError) -> Failed {
+/// With what the server said in full, where it refused; programs have it as a member.
+fn refused(error: CallError, json: bool) -> Failed {
     let failed = Failed::from(error);
-    match failed.extra.get("reply") {
+    match failed.extra.get("reply").filter(|_| !json) {
         Some(reply) => {
             let said = format!("  the server said: {}", plain(&reply.to_string()));
             failed.detail(said)

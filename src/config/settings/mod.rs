@@ -22,6 +22,7 @@ pub use notices::{Notifications, NotifyOn, NotifyRule, QuietRange, Urgency, Week
 pub use server::{DialectChoice, Server, Tls};
 
 use super::document::Document;
+use super::effect::{Effect, effect};
 use super::paths::{Environment, Origins};
 use super::problem::Severity;
 use super::reader::{Entry, KeyDoc, Reader, Written, has_errors, place};
@@ -107,18 +108,27 @@ impl Config {
         let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let mut difference = Difference::default();
         for key in all.into_iter().filter(|key| before.get(*key) != after.get(*key)) {
-            difference.reconnect |= key.starts_with("server.") || key.starts_with("auth.");
-            if RESTART.iter().any(|part| key.starts_with(part)) {
-                difference.needs_restart.push(key.clone());
-            }
-            difference.changed.push(key.clone());
+            difference.note(key);
         }
         difference
     }
 }
 
-/// What only a restart brings into effect.
-const RESTART: [&str; 6] = ["store.", "ipc.", "log.", "profile", "socket", "state_dir"];
+impl Difference {
+    /// One more key that has changed.
+    pub fn note(&mut self, key: &str) {
+        if self.changed.iter().any(|known| known == key) {
+            return;
+        }
+        match effect(key) {
+            Effect::Live => {}
+            Effect::Reconnect => self.reconnect = true,
+            Effect::Restart => self.needs_restart.push(key.to_owned()),
+        }
+        self.changed.push(key.to_owned());
+        self.changed.sort();
+    }
+}
 
 /// Reads and checks the configuration. Opens no socket and no database, writes nothing, and never
 /// waits.

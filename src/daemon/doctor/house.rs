@@ -230,7 +230,7 @@ pub(super) async fn disk(database: PathBuf) -> Check {
 /// What waits, and what waits for a person.
 pub(super) fn queue(daemon: &Daemon) -> Check {
     let code = "queue";
-    let status = daemon.report.status(&daemon.store, &daemon.fanout);
+    let status = daemon.status();
     let outbox = status.outbox;
     let waiting = outbox.queued.saturating_add(outbox.in_flight);
     let age = outbox.oldest_queued_at.map(|at| daemon.clock.now().wall.since(at));

@@ -21,7 +21,7 @@ impl Call for Hello {
     async fn call(caller: Caller, params: HelloParams) -> Result<Reply<HelloResult>, Refusal> {
         name("the name of a client", &params.client.name)?;
         caller.client.entry.name(&params.client.name);
-        let (identity, limits) = (&caller.client.shared.identity, caller.client.shared.limits);
+        let (identity, limits) = (caller.client.shared.backend.identity(), caller.client.shared.limits);
         Ok(Reply::Now(HelloResult {
             protocol: PROTOCOL,
             daemon_version: identity.daemon_version.clone(),

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{Phase, Stage};
-use crate::model::ReasonKind;
+use crate::model::{LinkState, ReasonKind};
 use crate::session::turn::Turn;
-use crate::session::{Change, Output};
+use crate::session::{Change, Output, ReconnectSettings};
 
 /// Hints never make dials follow each other faster than this.
 const HINT_SPACING: Duration = Duration::from_secs(1);
@@ -43,6 +43,26 @@ impl Phase {
         }
         if self.stage == Stage::Waiting {
             self.next_retry_at = self.redial.map(|at| turn.at.wall.after(at - turn.at.instant));
+            turn.out.publish(Change::Link);
+        }
+    }
+
+    /// `[reconnect]` changed: a try that waits for its turn comes no later than it says now, but
+    /// not before the time a server named.
+    pub(in crate::session) fn reloaded(&mut self, turn: &mut Turn<'_>, before: &ReconnectSettings) {
+        let waits = matches!(
+            self.state,
+            LinkState::Connecting | LinkState::Reconnecting | LinkState::Unavailable | LinkState::Offline
+        );
+        if self.stage != Stage::Waiting || !waits || *before == turn.settings.reconnect {
+            return;
+        }
+        let now = turn.at.instant;
+        let at = now + self.backoff.again(&turn.settings.reconnect, turn.rng);
+        let at = self.not_before.map_or(at, |wish| wish.max(at));
+        if self.redial.is_some_and(|due| at < due) {
+            self.next_retry_at = Some(turn.at.wall.after(at - now));
+            self.due(turn, at);
             turn.out.publish(Change::Link);
         }
     }

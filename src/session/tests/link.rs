@@ -603,3 +603,38 @@ fn a_proxy_that_refuses_us_is_left_alone_and_our_own_credential_changes_nothing(
     bench.input(Input::Reconnect(ReasonKind::Reloaded));
     assert_eq!(bench.dials(), [bench.now]);
 }
+
+#[test]
+fn shorter_delays_shorten_the_wait_that_runs_but_not_one_that_was_asked_for() {
+    let slow = || {
+        let mut slow = settings();
+        slow.reconnect.delays = vec![Duration::from_secs(600)];
+        slow
+    };
+    let busy = Failure::Refused {
+        status: 503,
+        retry_after: Some(Duration::from_secs(100)),
+        ruled: None,
+        detail: String::new(),
+    };
+    let lost = Failure::Lost { detail: String::new() };
+    for (failure, quiet, until) in [(lost, 1.9, 2.1), (busy, 99.0, 121.0)] {
+        let mut bench = Setup { settings: slow(), ..Setup::default() }.bench();
+        bench.input(Input::Start);
+        bench.input(Input::LinkDown(failure));
+        bench.take();
+        bench.input(Input::Reload(Box::new(settings())));
+        bench.pass(quiet);
+        assert_eq!(bench.dials().len(), 0);
+        bench.pass(until - quiet);
+        assert_eq!(bench.dials().len(), 1);
+    }
+    // Longer ones hold from the next wait on.
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.lose_link();
+    bench.input(Input::Reload(Box::new(slow())));
+    bench.take();
+    bench.pass(2.1);
+    assert_eq!(bench.dials().len(), 1);
+}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Room, event, keyed, settings};
+use super::{Room, event, keyed};
 use crate::clock::Clock;
 use crate::model::{
     Appended, Delivery, ErrorKind, EventRow, Frame, GapReason, LinkState, NewRow, Payload, Record, RowKind,
@@ -305,9 +305,7 @@ async fn resume_state_is_kept_per_server_and_comes_with_its_events() {
     opened.store.value_set("paused", None).await.unwrap();
     assert_eq!(opened.store.value_get("paused").await.unwrap(), None);
 
-    let mut elsewhere = settings(&killed.dir);
-    elsewhere.server_key = "wss://other.example json".to_owned();
-    let other = opened.store.reconfigure(elsewhere).await.unwrap();
+    let other = opened.store.use_server("wss://other.example json".to_owned()).await.unwrap();
     assert!(!other.seen_before && other.cursors.is_empty() && other.kept.is_empty());
     assert!(other.others_before, "there was another one");
 }

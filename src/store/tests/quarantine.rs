@@ -1,6 +1,6 @@
 //! Events that do not fit their schema, and second looks.
 
-use super::{Room, event, keyed, settings};
+use super::{Room, event, keyed};
 use crate::model::{
     Appended, Delivery, Frame, HeldBody, Judged, NewRow, Payload, Record, Recorded, Retried, RowKind, Seq,
     TypeGlob,
@@ -161,9 +161,7 @@ async fn a_value_that_is_outdated_by_now_never_becomes_the_newest_of_its_key() {
 async fn the_ids_of_another_server_say_nothing() {
     let mut room = Room::new();
     room.receive(vec![event(Some("1"), "order", "1"), misfit(Some("2"), "2")]).await;
-    let mut elsewhere = settings(&room.dir);
-    elsewhere.server_key = "wss://other.example json".to_owned();
-    room.store.reconfigure(elsewhere).await.unwrap();
+    room.store.use_server("wss://other.example json".to_owned()).await.unwrap();
     let told = room.receive(vec![event(Some("1"), "order", "9"), misfit(Some("2"), "9")]).await;
     assert!(told.iter().all(|row| matches!(row, Appended::Stored(_))), "{told:?}");
     // The first server's entry fits now: its id is not one of the second server's.
@@ -171,7 +169,7 @@ async fn the_ids_of_another_server_say_nothing() {
     let told = room.receive(vec![event(Some("2"), "order", "9")]).await;
     assert!(matches!(told[0], Appended::Stored(_)), "{told:?}");
     // Back at the first one, its ids are known as before.
-    room.store.reconfigure(room.settings.clone()).await.unwrap();
+    room.store.use_server(room.settings.server_key.clone()).await.unwrap();
     assert_eq!(room.receive(vec![event(Some("1"), "order", "1")]).await, [Appended::Duplicate]);
 }
 
