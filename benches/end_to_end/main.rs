@@ -6,6 +6,7 @@
 //! round are what counts. "Durable" means that `fdatasync` returned.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
+mod crowd;
 mod probes;
 mod rows;
 mod stats;

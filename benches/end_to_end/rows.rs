@@ -17,7 +17,7 @@ pub(crate) struct Row {
     pub(crate) value: f64,
 }
 
-const fn row(name: &'static str, unit: &'static str, value: f64) -> Row {
+pub(crate) const fn row(name: &'static str, unit: &'static str, value: f64) -> Row {
     Row { name, unit, value }
 }
 
@@ -73,6 +73,7 @@ pub(crate) fn round(messages: usize) -> Vec<Row> {
     let inbound = inbound(&subject, messages);
     rows.push(row("I1 one subscriber: events stored and delivered", "events/s", inbound));
     rows.push(row("I1 / SQLite FULL 512", "ratio", inbound / batched));
+    rows.extend(crate::crowd::crowd(&subject));
     rows
 }
 

@@ -17,6 +17,11 @@ impl Latency {
         self.0.push(took);
     }
 
+    /// Those of another one too.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     /// The `p`-th percentile in microseconds.
     pub(crate) fn percentile(&self, p: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -58,7 +58,7 @@ impl Subject {
             format!(
                 "[server]\nurl = \"ws://127.0.0.1:{port}/\"\ndialect = \"holdline\"\n\
                  [reconnect]\ndelays = [\"100ms\"]\n[store]\ndurability = \"{durability}\"\n\
-                 [outbox]\nmax_messages = 2000000\nmax_bytes = \"2 GiB\"\nkeep_finished = 1000\n"
+                 [ipc]\nmax_clients = 1100\n[outbox]\nmax_messages = 2000000\nmax_bytes = \"2 GiB\"\nkeep_finished = 1000\n"
             ),
         )
         .expect("a configuration");
@@ -92,6 +92,23 @@ impl Subject {
     /// What `status` says, if the daemon serves.
     pub(crate) fn status(&self) -> Option<Value> {
         self.app().ok()?.call("status", &json!({})).ok()
+    }
+
+    /// Resident memory of the daemon, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "MiB of a process")]
+        let bytes = (rss(self.daemon.id()) * 1_048_576.0) as u64;
+        bytes
+    }
+
+    /// Waits until all apps have left but the one that asks.
+    pub(crate) fn alone(&self) {
+        let mut app = self.app().expect("it serves");
+        let begin = now();
+        while app.call("status", &json!({})).expect("an answer")["clients_total"] != 1 {
+            assert!(begin.elapsed() < PATIENCE, "some apps do not leave");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits until everything queued was confirmed.
@@ -134,6 +151,11 @@ impl App {
         let write = UnixStream::connect(socket)?;
         write.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { read: BufReader::with_capacity(1 << 18, write.try_clone()?), write, line: String::new() })
+    }
+
+    /// Stays connected, and keeps nothing else.
+    pub(crate) fn be_quiet(self) -> UnixStream {
+        self.write
     }
 
     /// Writes lines as they are.

@@ -9,6 +9,7 @@ mod assemble;
 mod backend;
 mod contents;
 mod cursors;
+mod descriptors;
 pub mod doctor;
 mod lock;
 mod metrics;

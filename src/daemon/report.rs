@@ -75,6 +75,7 @@ impl Report {
                 })
                 .collect(),
             clients: Vec::new(),
+            clients_total: 0,
             notifications: NotificationStatus::default(),
             store: StoreStatus { bytes: counters.file_bytes, ..self.store.clone() },
             health: fanout.health.list(),

@@ -67,7 +67,8 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         ),
         gauges: Mutex::new(BTreeMap::new()),
     };
-    let limits = rpc::Limits { max_clients: config.ipc.max_clients, max_line: config.ipc.max_line };
+    let max_clients = super::descriptors::room_for(config.ipc.max_clients);
+    let limits = rpc::Limits { max_clients, max_line: config.ipc.max_line };
 
     if unclean {
         tracing::info!("the last run ended without closing the database; it was recovered");

@@ -20,8 +20,11 @@ pub struct StatusReport {
     pub inbox: InboxStatus,
     /// The durable cursors.
     pub cursors: Vec<CursorStatus>,
-    /// The apps connected now.
+    /// The apps connected now, 128 of them at most.
     pub clients: Vec<ClientStatus>,
+    /// How many there are.
+    #[serde(default)]
+    pub clients_total: u64,
     /// Desktop notifications.
     pub notifications: NotificationStatus,
     /// The database.

@@ -6,6 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Backend, metric};
 use crate::model::{ClientStatus, Peer};
 
+/// Apps that `status` shows: as many as there may be by default. More would make each report long
+/// and slow for all who ask for it.
+const SHOWN: usize = 128;
+
 /// All connected apps, in the order they came.
 #[derive(Debug, Default)]
 pub(super) struct Clients(Mutex<Table>);
@@ -21,9 +25,24 @@ impl Clients {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As `status` shows them.
-    pub(super) fn list(&self) -> Vec<ClientStatus> {
-        self.lock().entries.values().cloned().collect()
+    /// How many there are, and those that `status` shows: who listens, and who said its name,
+    /// before the others.
+    pub(super) fn list(&self) -> (u64, Vec<ClientStatus>) {
+        let table = self.lock();
+        let total = table.entries.len();
+        let mut shown: Vec<(u64, &ClientStatus)> = Vec::with_capacity(total.min(SHOWN));
+        let classes: [fn(&ClientStatus) -> bool; 3] = [
+            |app| app.subscriptions > 0,
+            |app| app.subscriptions == 0 && !app.name.is_empty(),
+            |app| app.subscriptions == 0 && app.name.is_empty(),
+        ];
+        for class in classes {
+            let room = SHOWN - shown.len();
+            let of_class = table.entries.iter().filter(|(_, app)| class(app));
+            shown.extend(of_class.take(room).map(|(number, app)| (*number, app)));
+        }
+        shown.sort_by_key(|(number, _)| *number);
+        (total as u64, shown.into_iter().map(|(_, app)| app.clone()).collect())
     }
 }
 

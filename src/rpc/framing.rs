@@ -17,10 +17,14 @@ const MAX_HEADERS: usize = 4 * 1024;
 /// What a connection with header framing begins with, in any case.
 const CONTENT_LENGTH: &[u8] = b"content-length:";
 
-/// Room made for each read.
+/// Room made for a read within a message …
 const CHUNK: usize = 16 * 1024;
 
-/// Room that is given back once a large message is through.
+/// … and for the first one of a message. Most fit into it, and an app that says nothing costs no
+/// more than this.
+const FIRST: usize = 1024;
+
+/// Room that is kept while a message that is too long is skipped.
 const KEPT: usize = 64 * 1024;
 
 /// How messages are told apart on a connection.
@@ -217,12 +221,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.buffer.drain(..self.used);
         self.used = 0;
         if self.buffer.is_empty() {
-            self.buffer.shrink_to(KEPT);
-        }
-        self.buffer.reserve(CHUNK);
-        if self.buffer.is_empty() {
+            self.buffer.shrink_to(FIRST);
+            self.buffer.reserve(FIRST);
             return Ok(self.from.read_buf(&mut self.buffer).await?);
         }
+        self.buffer.reserve(CHUNK);
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + WHOLE_WITHIN);
         match timeout_at(deadline, self.from.read_buf(&mut self.buffer)).await {
             Ok(read) => Ok(read?),

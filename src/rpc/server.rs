@@ -18,8 +18,11 @@ use super::{Limits, connection, metric};
 use crate::ipc::{Arrival, Listener, Stream};
 use crate::model::{ErrorKind, Refusal};
 
-/// How long accepting rests after the system refused (too many open files).
-const REST: Duration = Duration::from_millis(200);
+/// How long accepting rests after the system refused (too many open files) …
+const REST: Duration = Duration::from_millis(50);
+/// … and at most, as each refusal in a row doubles it. An app waits so long when there is room
+/// again.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How long a refused app may take to hear why.
 const REFUSED_WITHIN: Duration = Duration::from_millis(100);
@@ -57,6 +60,7 @@ pub async fn serve(
     let shared = Shared::new(backend, limits);
     let places = Arc::new(Semaphore::new(limits.max_clients));
     let mut apps = JoinSet::new();
+    let mut rest = REST;
     loop {
         let arrival = tokio::select! {
             biased;
@@ -84,10 +88,18 @@ pub async fn serve(
                 tracing::warn!(uid = peer.uid, pid = peer.pid, "a process of another user was turned away");
             }
             Err(error) => {
+                shared.backend.count(metric::ACCEPTS_FAILED);
                 tracing::warn!(%error, "no connection can be accepted just now");
-                sleep(REST).await;
+                // Those who leave make room, and are let go meanwhile; so does the end.
+                tokio::select! {
+                    () = shutdown.cancelled() => break,
+                    () = sleep(rest) => {}
+                }
+                rest = (rest * 2).min(LONGEST_REST);
+                continue;
             }
         }
+        rest = REST;
     }
     drop(listener);
     while apps.join_next().await.is_some() {}

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
+mod crowd;
 mod delivery;
 mod doctor;
 mod faults;

@@ -2,9 +2,7 @@
 
 use super::{BAD, FAINT, GOOD, WAITING, field, styled};
 use crate::cli::words::{self, Reader, count, counted, cut, plain};
-use crate::model::{
-    ClientStatus, CursorStatus, HealthEntry, LinkState, LinkStatus, OutboxStatus, Severity, StatusReport,
-};
+use crate::model::{CursorStatus, HealthEntry, LinkState, LinkStatus, OutboxStatus, Severity, StatusReport};
 
 /// Most apps that are named one by one.
 const NAMED_APPS: usize = 8;
@@ -24,7 +22,7 @@ pub(crate) fn report(report: &StatusReport, reader: &Reader, wordy: bool) -> Str
     text.push_str(&field("out", &outbox(&report.outbox, report.link.state, reader)));
     text.push_str(&field("in", &inbox(report, reader)));
     text.push_str(&cursors(&report.cursors, reader));
-    text.push_str(&field("apps", &apps(&report.clients)));
+    text.push_str(&field("apps", &apps(report)));
     if wordy {
         text.push_str(&process(report, reader));
     }
@@ -275,7 +273,9 @@ fn cursor_lines(cursors: &[CursorStatus], reader: &Reader) -> Vec<String> {
     words::table(&rows)
 }
 
-fn apps(clients: &[ClientStatus]) -> String {
+fn apps(report: &StatusReport) -> String {
+    let clients = &report.clients;
+    let total = usize::try_from(report.clients_total).unwrap_or(usize::MAX).max(clients.len());
     if clients.is_empty() {
         return "none connected".to_owned();
     }
@@ -285,9 +285,9 @@ fn apps(clients: &[ClientStatus]) -> String {
         (name, None) => cut(&plain(name), NAME_WIDTH),
         (name, Some(pid)) => format!("{} (pid {pid})", cut(&plain(name), NAME_WIDTH)),
     });
-    let mut text = format!("{} connected: ", clients.len());
+    let mut text = format!("{total} connected: ");
     text.push_str(&names.collect::<Vec<_>>().join(", "));
-    if let Some(more) = clients.len().checked_sub(NAMED_APPS).filter(|more| *more > 0) {
+    if let Some(more) = total.checked_sub(NAMED_APPS).filter(|more| *more > 0) {
         text.push_str(&format!(" and {more} more"));
     }
     text

@@ -16,7 +16,7 @@ impl Call for Status {
     async fn call(caller: Caller, _: Empty) -> Result<Reply<StatusReport>, Refusal> {
         let shared = &caller.client.shared;
         let mut report = shared.backend.status();
-        report.clients = shared.clients.list();
+        (report.clients_total, report.clients) = shared.clients.list();
         for cursor in &mut report.cursors {
             cursor.connected = shared.cursors.is_live(&cursor.name);
         }

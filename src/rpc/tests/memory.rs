@@ -223,6 +223,7 @@ impl Backend for Memory {
             inbox: InboxStatus { last_seq: Some(Seq(state.last)), ..InboxStatus::default() },
             cursors: cursors(&state),
             clients: Vec::new(),
+            clients_total: 0,
             notifications: NotificationStatus::default(),
             store: StoreStatus {
                 path: "/home/me/.local/state/holdline/default.db".into(),

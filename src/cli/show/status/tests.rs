@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    DaemonStatus, Durability, Epoch, InboxStatus, NotificationStatus, Reason, ReasonKind, Seq, StoreStatus,
-    Timestamp,
+    ClientStatus, DaemonStatus, Durability, Epoch, InboxStatus, NotificationStatus, Reason, ReasonKind, Seq,
+    StoreStatus, Timestamp,
 };
 
 fn at(time: &str) -> Timestamp {
@@ -76,6 +76,7 @@ fn calm() -> StatusReport {
             },
             ClientStatus { name: String::new(), pid: None, since: at("09:00:00"), subscriptions: 0 },
         ],
+        clients_total: 2,
         notifications: NotificationStatus::default(),
         store: StoreStatus {
             path: "/home/a/.local/state/holdline/default.db".to_owned(),
