@@ -89,10 +89,11 @@ where
     let detail =
         if words.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status} \"{words}\"") };
     Err(match status {
-        407 if proxy.sign_in.is_some() => ProxyFault::SignInRefused,
-        407 => ProxyFault::SignInWanted,
+        // 401 is a server's word, but tinyproxy says it of a wrong password.
+        401 | 407 if proxy.sign_in.is_some() => ProxyFault::SignInRefused,
+        401 | 407 => ProxyFault::SignInWanted,
         // It lets nobody through, or it is no proxy at all.
-        400..=403 | 405 | 501 => ProxyFault::Denied(detail),
+        400 | 402 | 403 | 405 | 501 => ProxyFault::Denied(detail),
         404 | 429 | 500 | 502..=599 => ProxyFault::CannotReach { detail, retry_after },
         _ => ProxyFault::Broken(detail),
     })

@@ -170,6 +170,7 @@ async fn each_answer_to_connect_has_its_meaning() {
     let cases = [
         ("407 Proxy Authentication Required\r\n\r\n", false, ProxyFault::SignInWanted),
         ("407 Proxy Authentication Required\r\n\r\n", true, ProxyFault::SignInRefused),
+        ("401 Unauthorized\r\n\r\n", true, ProxyFault::SignInRefused),
         (
             &format!("403 No\r\nContent-Length: {}\r\n\r\n{page}", page.len()),
             false,
