@@ -60,8 +60,13 @@ impl Authority {
 
     /// A certificate for this name.
     pub fn issue(&self, name: &str, validity: Validity) -> Identity {
+        self.issue_for(&[name], validity)
+    }
+
+    /// A certificate for these names and addresses.
+    pub fn issue_for(&self, names: &[&str], validity: Validity) -> Identity {
         let key = KeyPair::generate().unwrap();
-        let cert = params(name, validity).signed_by(&key, &self.issuer).unwrap();
+        let cert = params(names, validity).signed_by(&key, &self.issuer).unwrap();
         Identity::new(cert.pem(), cert.der().to_vec(), &key)
     }
 
@@ -80,7 +85,7 @@ impl Identity {
     /// One that vouches for itself. As its own authority (what openssl makes) or as a plain one.
     pub fn self_signed(name: &str, own_authority: bool) -> Self {
         let key = KeyPair::generate().unwrap();
-        let mut params = params(name, Validity::Now);
+        let mut params = params(&[name], Validity::Now);
         if own_authority {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }
@@ -116,9 +121,10 @@ impl Identity {
     }
 }
 
-fn params(name: &str, validity: Validity) -> CertificateParams {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, name);
+fn params(names: &[&str], validity: Validity) -> CertificateParams {
+    let mut params =
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, names[0]);
     (params.not_before, params.not_after) = match validity {
         Validity::Now => (date_time_ymd(2000, 1, 1), date_time_ymd(2099, 1, 1)),
         Validity::Over => (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1)),

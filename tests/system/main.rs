@@ -7,9 +7,12 @@
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod disk;
+mod foreign;
+mod front;
 mod machines;
 mod network;
 mod power;
+mod proxies;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
