@@ -17,6 +17,7 @@ mod lifecycle;
 mod quarantine;
 mod reload;
 mod requests;
+mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;
 
