@@ -178,3 +178,6 @@ async fn refused<S: AsyncRead + Unpin>(
     };
     Failure::Refused { status, retry_after, detail, ruled: None }
 }
+
+#[cfg(test)]
+mod tests;

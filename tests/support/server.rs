@@ -475,6 +475,8 @@ impl Service {
                     }
                     Some(Err(_)) | None => return Ended::Lost,
                 },
+                // Silent, and nobody is left who could wake it.
+                () = std::future::pending(), if !obeying && !listening => {}
             }
         }
     }

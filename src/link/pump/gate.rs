@@ -41,6 +41,8 @@ pub(super) enum Breach {
     FragmentedControl,
     /// A control frame over [`CONTROL_MAX`].
     LongControl,
+    /// Half a close code.
+    ShortClose,
     /// A continuation of nothing.
     Continuation,
     /// A new message within another.
@@ -62,6 +64,7 @@ impl Breach {
             | Self::Masked
             | Self::FragmentedControl
             | Self::LongControl
+            | Self::ShortClose
             | Self::Continuation
             | Self::Interrupted => 1002,
         };
@@ -77,6 +80,7 @@ impl fmt::Display for Breach {
             Self::Masked => f.write_str("a frame is masked, which only clients do"),
             Self::FragmentedControl => f.write_str("a control frame comes in pieces"),
             Self::LongControl => write!(f, "a control frame is longer than {CONTROL_MAX} bytes"),
+            Self::ShortClose => f.write_str("a close frame holds half a code"),
             Self::Continuation => f.write_str("a frame continues a message that never began"),
             Self::Interrupted => f.write_str("a message begins before the one before it has ended"),
             Self::TooLarge(limit) => write!(f, "a message is over the limit of {limit} bytes"),
@@ -167,6 +171,9 @@ impl Headers {
         }
         if control && second > CONTROL_MAX {
             return Err(Breach::LongControl);
+        }
+        if opcode == CLOSE && second == 1 {
+            return Err(Breach::ShortClose);
         }
         let extended = match second {
             126 => 2,
@@ -338,6 +345,7 @@ mod tests {
             (vec![0xc1, 127, 0, 0, 0, 0, 0, 0, 1], Breach::ReservedBits, 0),
             (vec![0x81, 0x85], Breach::Masked, 1),
             (vec![0x89, 126], Breach::LongControl, 1),
+            (vec![0x88, 1], Breach::ShortClose, 1),
             (vec![0x82, 126, 3, 233], Breach::TooLarge(1000), 3),
             (vec![0x82, 127, 128, 0, 0, 0, 0, 0, 0, 0], Breach::TooLarge(1000), 9),
         ] {
