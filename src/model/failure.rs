@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{LinkState, ProxyFault, ReasonKind, Timestamp};
+use super::{LinkState, ProxyFault, ReasonKind, Timestamp, words};
 
 /// A certificate that does not hold at this time, if the time is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -382,6 +382,20 @@ impl Failure {
         )
     }
 
+    /// As [`Failure::hint`], where the session had not begun: a server that does not let somebody
+    /// in may just hang up.
+    #[must_use]
+    pub fn hint_at_the_start(&self) -> String {
+        match self {
+            Self::Lost { .. } | Self::Closed { code: 1000 | 1001 | 1005 | 1011, ruled: None, .. } => {
+                "the server hung up before the session had begun: check the credential and server.dialect"
+                    .into()
+            }
+            #[allow(clippy::wildcard_enum_match_arm, reason = "the start changes nothing about the others")]
+            _ => self.hint(),
+        }
+    }
+
     /// What a person can do; empty where waiting is all there is.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -403,11 +417,13 @@ impl Failure {
                 ConnectFault::Unreachable | ConnectFault::Timeout => {
                     "check the network, the firewall and the address in server.url".into()
                 }
-                ConnectFault::NoNetwork => "it dials at once when a network is there".into(),
+                ConnectFault::NoNetwork => "connect this machine to a network; it dials at once then".into(),
                 ConnectFault::LeavesMachine => {
                     "use wss://, or set server.allow_plaintext = true; check where the name leads (hosts file)".into()
                 }
-                ConnectFault::Other(_) => String::new(),
+                ConnectFault::Other(_) => {
+                    "this machine refused it by itself: look at its firewall and its security rules".into()
+                }
             },
             Self::Proxy { fault, .. } => fault.hint().into(),
             Self::Tls { fault, .. } => match fault {
@@ -455,8 +471,11 @@ impl Failure {
                 404 => "check the path in server.url".into(),
                 426 => "the server wants another protocol version or sub-protocol: check server.subprotocols"
                     .into(),
-                429 | 503 => "the server asks for patience; the next attempt waits as long as it said".into(),
-                _ => String::new(),
+                429 | 503 => PATIENCE.into(),
+                200..=299 => "a page came in place of a WebSocket: check the path in server.url, and whether this network wants a sign-in of its own first".into(),
+                501 => "check that server.url leads to a WebSocket endpoint".into(),
+                500..=599 => "the server, or a proxy before it, has a problem of its own: who runs it can tell more".into(),
+                _ => "check server.url; who runs the server can tell what the answer means".into(),
             },
             Self::Handshake { .. } => "check that server.url leads to a WebSocket endpoint".into(),
             Self::HandshakeTimeout { .. } => {
@@ -469,10 +488,11 @@ impl Failure {
                 Verdict::Misconfigured => {
                     "check server.vars and the dialect against what the server wants".into()
                 }
-                Verdict::Retry { .. }
-                | Verdict::Unavailable { .. }
-                | Verdict::Reconnect
-                | Verdict::Offline => String::new(),
+                Verdict::Unavailable { .. } => PATIENCE.into(),
+                Verdict::Retry { .. } | Verdict::Reconnect | Verdict::Offline => match self {
+                    Self::Closed { code, .. } => close_hint(*code).into(),
+                    _ => String::new(),
+                },
             },
             Self::TooLarge { .. } => "raise server.max_message if such messages are meant to come".into(),
             Self::StoreStalled { .. } => "check the disk that holds the database".into(),
@@ -480,10 +500,11 @@ impl Failure {
                 "if this server never answers a sign-in, set auth.reply = \"optional\"".into()
             }
             Self::StartTimeout { .. } => "check that the dialect fits the server".into(),
+            Self::Protocol { .. } | Self::InvalidUtf8 => {
+                "a fault of the server, or of something on the way to it: show this to who runs it".into()
+            }
             Self::Lost { .. }
             | Self::HeartbeatTimeout { .. }
-            | Self::Protocol { .. }
-            | Self::InvalidUtf8
             | Self::WriteStalled { .. }
             | Self::Redial(_) => String::new(),
         }
@@ -493,6 +514,21 @@ impl Failure {
 /// A time as people write it in a sentence.
 fn second(at: Timestamp) -> String {
     format!("{:.0}", at.to_jiff())
+}
+
+/// What to do about a server that is busy.
+const PATIENCE: &str = "the server asks for patience; the next attempt waits as long as it said";
+
+/// What a person can do about a close that stands for itself.
+const fn close_hint(code: u16) -> &'static str {
+    match code {
+        1002 | 1003 | 1007 | 1010 => {
+            "the server does not take what it was sent: check that server.dialect fits it"
+        }
+        1008 => "the server's rules forbid something; twice in a row counts as a refused sign-in",
+        1009 => "a message was too large for the server: `holdline ctl messages` shows what waits",
+        _ => "",
+    }
 }
 
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -580,12 +616,15 @@ impl fmt::Display for Failure {
             Self::Protocol { detail } => write!(f, "the server broke the WebSocket protocol: {detail}"),
             Self::InvalidUtf8 => f.write_str("the server sent text that is not UTF-8"),
             Self::TooLarge { limit } => {
-                write!(f, "the server sent a message over the limit of {limit} bytes")
+                write!(f, "the server sent a message over the limit of {}", words::size(*limit))
             }
             Self::WriteStalled { after } => write!(f, "the server read nothing for {} s", after.as_secs()),
             Self::StoreStalled { after } => write!(f, "the disk held reading for {} s", after.as_secs()),
+            Self::StartTimeout { sign_in: true, after, .. } => {
+                write!(f, "the server did not answer the sign-in within {} s", after.as_secs())
+            }
             Self::StartTimeout { step, after, .. } => {
-                write!(f, "the server did not answer {step} within {} s", after.as_secs())
+                write!(f, "the server did not answer the dialect's step {step} within {} s", after.as_secs())
             }
             Self::Ruled { code, message, verdict } => {
                 f.write_str(match verdict {

@@ -372,6 +372,7 @@ impl Phase {
     fn judge(&mut self, turn: &mut Turn<'_>, mut failure: Failure, own: bool) {
         turn.timers.set(Timer::Stable, None);
         let was_connected = self.state == LinkState::Connected;
+        let was_starting = self.state == LinkState::Authenticating;
         self.note(&mut failure, own);
         self.credential.ended(&failure);
         if self.paused || self.stopping {
@@ -390,7 +391,8 @@ impl Phase {
         } else {
             failure.to_string()
         };
-        let reason = Reason { kind: failure.reason_kind(), text, hint: failure.hint(), at: turn.at.wall };
+        let hint = if was_starting { failure.hint_at_the_start() } else { failure.hint() };
+        let reason = Reason { kind: failure.reason_kind(), text, hint, at: turn.at.wall };
         self.show(turn, state, Some(reason));
     }
 

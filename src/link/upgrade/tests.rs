@@ -37,7 +37,7 @@ fn answered(bytes: &[u8], piece: usize) -> Result<Upgraded, Failure> {
         let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let (upgraded, ()) = tokio::join!(
             async {
-                let upgraded = upgrade(&mut ours, &target, &carried, now).await;
+                let upgraded = upgrade(&mut ours, &target, &carried, now, &mut None).await;
                 drop(ours);
                 upgraded
             },
@@ -148,7 +148,9 @@ fn the_right_answer_is_taken_in_pieces_of_any_size() {
                 theirs
             };
             let now = Timestamp::default();
-            let (upgraded, _theirs) = tokio::join!(upgrade(&mut ours, &target, &carried, now), serving);
+            let mut date = None;
+            let (upgraded, _theirs) =
+                tokio::join!(upgrade(&mut ours, &target, &carried, now, &mut date), serving);
             upgraded
         });
         let upgraded = upgraded.unwrap();

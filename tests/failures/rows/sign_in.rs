@@ -78,6 +78,12 @@ pub fn rows() -> Vec<Row> {
             peer.finish();
             scene.keeping(peer)
         }),
+        Row::new("The server closes with 1000 after the sign-in message.", ClosedByServer, |stage| {
+            let (scene, mut peer) = signing_in(stage, &[]);
+            stage.wait(peer.frame());
+            peer.close(1000, "");
+            scene.keeping(peer)
+        }),
         Row::new("The server closes with 1008 twice in a row.", AuthRefused, |stage| {
             let server = stage.server(ScriptedServer::builder());
             let scene = stage.daemon(&Config::to(server.url()).delay(std::time::Duration::from_millis(100)));
