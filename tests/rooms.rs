@@ -22,8 +22,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model"]),
     ("link", &["model", "clock"]),
     ("rpc", &["ipc", "model"]),
-    // What is wrong with a schema is said with the line of the key that names it.
-    ("config", &["schema", "model"]),
+    // What is wrong with a schema is said with the line of the key that names it; the name of the
+    // Windows pipe holds the user, and `ipc` knows who that is.
+    ("config", &["schema", "ipc", "model"]),
     ("schema", &["model"]),
     ("session", &["dialect", "model"]),
     ("dev_server", &["dialect", "model"]),
@@ -112,6 +113,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["daemon"]),
     ("uuid", &["model", "clock", "dialect", "store"]),
     ("widestring", &["ipc"]),
+    ("winsafe", &["ipc"]),
     ("x509_parser", &["link"]),
 ];
 

@@ -108,7 +108,7 @@ impl Environment {
     /// That of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        const NAMES: [&str; 20] = [
+        const NAMES: [&str; 19] = [
             "HOLDLINE_CONFIG",
             "HOLDLINE_PROFILE",
             "HOLDLINE_SOCKET",
@@ -119,7 +119,6 @@ impl Environment {
             "XDG_RUNTIME_DIR",
             "APPDATA",
             "LOCALAPPDATA",
-            "USERNAME",
             "HOME",
             "https_proxy",
             "HTTPS_PROXY",
@@ -131,14 +130,13 @@ impl Environment {
             "NO_PROXY",
         ];
         let variables = NAMES.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)));
-        let user = std::env::var("USERNAME").unwrap_or_default();
         Self {
             variables: variables.filter(|(_, value): &(OsString, OsString)| !value.is_empty()).collect(),
             home: std::env::home_dir().filter(|home| home.is_absolute()),
             current_dir: std::env::current_dir().unwrap_or_default(),
             platform: Platform::here(),
             run_user: run_user(),
-            user,
+            user: user(),
         }
     }
 
@@ -165,6 +163,18 @@ impl Environment {
             None => Some(base.join(path)),
         }
     }
+}
+
+/// The SID. Empty where it cannot be had.
+#[cfg(windows)]
+fn user() -> String {
+    crate::ipc::user().unwrap_or_default()
+}
+
+/// Elsewhere the socket's folder is the user's own, and nobody asks.
+#[cfg(not(windows))]
+const fn user() -> String {
+    String::new()
 }
 
 #[cfg(unix)]
@@ -204,7 +214,7 @@ pub fn locate(sources: &Sources) -> Result<Places, Problem> {
         (None, Some(name)) => (name.to_string_lossy().into_owned(), Origin::Environment("HOLDLINE_PROFILE")),
         (None, None) => ("default".to_owned(), Origin::Default),
     };
-    check_profile(&profile)?;
+    check_profile(&profile, env.platform)?;
 
     let (config, config_from) = match (&sources.config, env.get("HOLDLINE_CONFIG")) {
         (Some(path), same) => {
@@ -223,10 +233,10 @@ pub fn locate(sources: &Sources) -> Result<Places, Problem> {
     };
     let (socket, socket_from) = match (&sources.socket, env.get("HOLDLINE_SOCKET")) {
         (Some(path), same) => {
-            (env.absolute(path), told("--socket", "HOLDLINE_SOCKET", same == Some(path.as_os_str())))
+            (given_socket(env, path)?, told("--socket", "HOLDLINE_SOCKET", same == Some(path.as_os_str())))
         }
-        (None, Some(path)) => (env.absolute(Path::new(path)), Origin::Environment("HOLDLINE_SOCKET")),
-        (None, None) => (default_socket(env, &state_dir, &profile), Origin::Default),
+        (None, Some(path)) => (given_socket(env, Path::new(path))?, Origin::Environment("HOLDLINE_SOCKET")),
+        (None, None) => (default_socket(env, &state_dir, &profile)?, Origin::Default),
     };
     check_socket(env, &socket, &socket_from)?;
     let database = state_dir.join(format!("{profile}.db"));
@@ -279,7 +289,21 @@ pub(super) fn lock_beside(database: &Path) -> PathBuf {
     database.with_extension("lock")
 }
 
-fn check_profile(name: &str) -> Result<(), Problem> {
+/// Names that stand for devices on Windows, whatever follows behind a dot; the last two with a digit.
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com", "lpt"];
+
+/// Whether a file of this name would be a device on Windows: `nul`, `com1.x`.
+fn names_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+    let base = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    match stem.len() - base.len() {
+        0 => DEVICES[..4].contains(&base),
+        1 => DEVICES[4..].contains(&base),
+        _ => false,
+    }
+}
+
+fn check_profile(name: &str, platform: Platform) -> Result<(), Problem> {
     let hint = "a profile name has letters, digits, `.`, `_` and `-`, and begins with a letter or digit";
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let shown: String = name.chars().filter(|c| !c.is_control()).take(MAX_PROFILE).collect();
@@ -289,6 +313,10 @@ fn check_profile(name: &str) -> Result<(), Problem> {
     if name.len() > MAX_PROFILE {
         let message = format!("the profile name is longer than {MAX_PROFILE} characters");
         return Err(Problem::new("bad_profile", message, "take a shorter one"));
+    }
+    if platform == Platform::Windows && names_device(name) {
+        let message = format!("`{shown}` cannot name a profile: Windows takes it for a device");
+        return Err(Problem::new("bad_profile", message, "take another name"));
     }
     if name == "config" {
         let message = "`config` cannot name a profile: its file would be that of the profile `default`";
@@ -327,17 +355,39 @@ fn default_state_dir(env: &Environment) -> Result<PathBuf, Problem> {
     folder.map(|folder| folder.join("holdline")).ok_or_else(|| no_home("the state", "HOLDLINE_STATE_DIR"))
 }
 
-fn default_socket(env: &Environment, state_dir: &Path, profile: &str) -> PathBuf {
+/// How the name of a pipe of this machine begins.
+const PIPE: &str = r"\\.\pipe\";
+
+/// The socket that a flag or a variable names. On Windows a pipe of this machine: another form
+/// could lead to another machine, and what is said there would go over the network.
+fn given_socket(env: &Environment, path: &Path) -> Result<PathBuf, Problem> {
+    if env.platform != Platform::Windows {
+        return Ok(env.absolute(path));
+    }
+    let name = path.to_string_lossy();
+    let begins = name.get(..PIPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(PIPE));
+    if begins && name.len() > PIPE.len() && !name[PIPE.len()..].contains(['\\', '/']) {
+        return Ok(path.to_owned());
+    }
+    let hint = format!("write it like {PIPE}holdline-mine");
+    Err(Problem::new("bad_path", "the socket is no named pipe of this machine", hint).in_file(path))
+}
+
+fn default_socket(env: &Environment, state_dir: &Path, profile: &str) -> Result<PathBuf, Problem> {
     let file = format!("{profile}.sock");
-    match env.platform {
+    Ok(match env.platform {
         Platform::Linux => env
             .folder("XDG_RUNTIME_DIR")
             .or_else(|| env.run_user.clone())
             .map_or_else(|| state_dir.join("run"), |run| run.join("holdline"))
             .join(file),
         Platform::MacOs => state_dir.join(file),
-        Platform::Windows => PathBuf::from(format!(r"\\.\pipe\holdline-{}-{profile}", env.user)),
-    }
+        Platform::Windows if env.user.is_empty() => {
+            let message = "cannot tell which user this is, and the pipe is named after the user";
+            return Err(Problem::new("no_user", message, "set HOLDLINE_SOCKET to the name of a pipe"));
+        }
+        Platform::Windows => PathBuf::from(format!("{PIPE}holdline-{}-{profile}", env.user)),
+    })
 }
 
 fn in_home(env: &Environment, below: &str) -> Option<PathBuf> {

@@ -43,23 +43,42 @@ impl Signals {
     }
 }
 
-/// The signals the daemon listens to.
-#[cfg(not(unix))]
+/// The signals the daemon listens to. There is none that asks for a reload: `ctl reload` does.
+#[cfg(windows)]
 #[derive(Debug)]
-pub(super) struct Signals;
+pub(super) struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    interrupt_hard: tokio::signal::windows::CtrlBreak,
+    /// The console window closes. Windows ends the process some seconds after.
+    close: tokio::signal::windows::CtrlClose,
+    /// The user signs out.
+    sign_out: tokio::signal::windows::CtrlLogoff,
+    /// The machine goes down.
+    shutdown: tokio::signal::windows::CtrlShutdown,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
     /// Begins to listen.
     pub(super) fn listen() -> std::io::Result<Self> {
-        Ok(Self)
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        Ok(Self {
+            interrupt: ctrl_c()?,
+            interrupt_hard: ctrl_break()?,
+            close: ctrl_close()?,
+            sign_out: ctrl_logoff()?,
+            shutdown: ctrl_shutdown()?,
+        })
     }
 
     /// The next one.
     pub(super) async fn next(&mut self) -> Signal {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.interrupt_hard.recv() => Signal::Stop,
+            _ = self.close.recv() => Signal::Stop,
+            _ = self.sign_out.recv() => Signal::Stop,
+            _ = self.shutdown.recv() => Signal::Stop,
         }
-        Signal::Stop
     }
 }

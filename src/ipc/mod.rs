@@ -24,7 +24,7 @@ pub use interprocess::local_socket::tokio::Stream;
 #[cfg(unix)]
 pub use unix::{Listener, MAX_PATH, connect};
 #[cfg(windows)]
-pub use windows::{Listener, connect};
+pub use windows::{Listener, connect, user};
 
 /// Somebody connected.
 #[derive(Debug)]

@@ -73,6 +73,66 @@ fn windows_has_appdata_and_a_pipe_of_the_user() {
 }
 
 #[test]
+fn on_windows_a_socket_is_a_pipe_of_this_machine_and_nothing_else() {
+    for name in [r"\\.\pipe\mine", r"\\.\PIPE\holdline-x"] {
+        let places = locate(&on(Platform::Windows, &[("HOLDLINE_SOCKET", name)])).expect(name);
+        assert_eq!(places.socket, at(name));
+    }
+    let others = [
+        r"\\server\pipe\mine",
+        r"\\.\pipe\",
+        r"\\.\pipe\a\b",
+        "//./pipe/mine",
+        r"C:\mine",
+        "mine",
+        "ääääääää",
+    ];
+    for name in others {
+        let problem = locate(&on(Platform::Windows, &[("HOLDLINE_SOCKET", name)])).expect_err(name);
+        assert_eq!((problem.code, problem.exit), ("bad_path", 78), "{name}");
+        let sources = Sources { socket: Some(name.into()), ..on(Platform::Windows, &[]) };
+        assert!(locate(&sources).is_err(), "--socket {name}");
+    }
+}
+
+#[test]
+fn on_windows_nobody_has_a_pipe_that_names_no_user() {
+    let mut sources = on(Platform::Windows, &[]);
+    sources.environment.user = String::new();
+    assert_eq!(locate(&sources).expect_err("whose").code, "no_user");
+    sources.socket = Some(r"\\.\pipe\mine".into());
+    assert!(locate(&sources).is_ok(), "a name that was given needs none");
+}
+
+#[test]
+fn on_windows_a_profile_is_no_device() {
+    for name in ["nul", "CON", "com1", "Lpt9.x", "aux.work"] {
+        let mut sources = on(Platform::Windows, &[]);
+        sources.profile = Some(name.to_owned());
+        assert_eq!(locate(&sources).expect_err(name).code, "bad_profile");
+        sources.environment.platform = Platform::Linux;
+        assert!(locate(&sources).is_ok(), "{name} is a name like any other elsewhere");
+    }
+    for name in ["console", "com", "com12", "nul1", "work"] {
+        let mut sources = on(Platform::Windows, &[]);
+        sources.profile = Some(name.to_owned());
+        assert!(locate(&sources).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_macos_socket_path_that_is_too_long_is_refused_before_anything_is_made() {
+    let mut sources = on(Platform::MacOs, &[]);
+    let longest = 103 - "/Library/Application Support/holdline/default.sock".len();
+    sources.environment.home = Some(format!("/{}", "h".repeat(longest - 1)).into());
+    assert!(locate(&sources).is_ok());
+    sources.environment.home = Some(format!("/{}", "h".repeat(longest)).into());
+    let problem = locate(&sources).expect_err("too long");
+    assert_eq!((problem.code, problem.exit), ("bad_path", 78));
+    assert!(problem.hint.contains("HOLDLINE_SOCKET"), "{problem:?}");
+}
+
+#[test]
 fn a_profile_has_files_of_its_own() {
     let mut sources = on(Platform::Linux, &[("HOLDLINE_PROFILE", "work"), ("XDG_RUNTIME_DIR", "/r")]);
     let places = locate(&sources).expect("located");
