@@ -307,6 +307,21 @@ async fn tls_says_who_signed_it_for_how_long_and_why_it_is_not_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_credential_there_is_no_upgrade() {
+    let server = ScriptedServer::start().await;
+    let daemon = Daemon::prepare("");
+    let token = daemon.write_private("token", " \n");
+    let auth = format!("[auth]\nmethod = \"header\"\ntoken_file = \"{}\"", token.display());
+    daemon.write_config(&config(&server.url(), "json", &auth));
+    let (_daemon, seen) = examined(daemon).await;
+    seen.says("credential", &no(), "holds nothing");
+    seen.says("connection", &yes(), "127.0.0.1:");
+    seen.says("upgrade", &Value::Null, "there is no credential");
+    assert_eq!(seen.wrong(), ["credential", "daemon"]);
+    assert!(server.requests().is_empty(), "the daemon would not dial either");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_upgrades_are_told_and_the_token_never_is() {
     let daemon = Daemon::prepare("");
     let token = daemon.write_private("token", "canary-5512");
