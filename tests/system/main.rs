@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "says what was measured, or skipped")]
 
 mod disk;
+mod doctor;
 mod foreign;
 mod front;
 mod machines;
