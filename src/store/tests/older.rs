@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::{open, settings};
+use super::open;
 use crate::clock::Clock;
 use crate::model::{MessageId, MessageState, RowKind, Seq};
 use crate::store::open::beside;
@@ -14,6 +14,14 @@ use crate::store::{EventQuery, MessageQuery, Store, migrations};
 /// A database that holdline 0.1.0 wrote when its schema was version 1: messages that were
 /// accepted, rejected, cancelled and queued, values by key, events, a frame in quarantine, a cursor.
 const VERSION_1: &[u8] = include_bytes!("../../../tests/fixtures/store/v1.db");
+
+/// Settings by which nothing in it is too old, whenever this runs.
+fn ageless(dir: &tempfile::TempDir) -> crate::store::Settings {
+    let mut settings = super::settings(dir);
+    let ages = std::time::Duration::from_secs(100 * 365 * 86_400);
+    (settings.outbox.keep_finished_age, settings.inbox.max_age) = (ages, ages);
+    settings
+}
 
 fn put(path: &Path) {
     std::fs::write(path, VERSION_1).unwrap();
@@ -48,7 +56,7 @@ fn rows(path: &Path) -> Vec<Vec<Value>> {
 #[tokio::test]
 async fn p15_a_database_of_version_1_comes_up_with_all_its_rows_and_keeps_a_copy() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings(&dir);
+    let settings = ageless(&dir);
     put(&settings.path);
     let before = rows(&settings.path);
     let opened = open(settings.clone());
@@ -76,7 +84,7 @@ async fn p15_a_database_of_version_1_comes_up_with_all_its_rows_and_keeps_a_copy
 #[tokio::test]
 async fn p15_a_row_of_version_1_is_checked_as_it_was_and_goes_on_through_its_states() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings(&dir);
+    let settings = ageless(&dir);
     put(&settings.path);
     let conn = Connection::open(&settings.path).unwrap();
     conn.execute(
@@ -101,7 +109,7 @@ async fn p15_killed_at_any_step_of_the_way_up_it_is_old_or_new() {
     // What a kill leaves: no copy, half a copy, the whole copy, and the new tables in the log.
     for step in 0..4 {
         let dir = tempfile::tempdir().unwrap();
-        let settings = settings(&dir);
+        let settings = ageless(&dir);
         put(&settings.path);
         let before = rows(&settings.path);
         let copy = migrations::backup_path(&settings.path, 1);
@@ -111,7 +119,7 @@ async fn p15_killed_at_any_step_of_the_way_up_it_is_old_or_new() {
             2 => std::fs::write(&copy, VERSION_1).unwrap(),
             _ => {
                 let other = tempfile::tempdir().unwrap();
-                let there = super::settings(&other);
+                let there = ageless(&other);
                 put(&there.path);
                 // Still open: what it did stands in the log alone.
                 let opened = Store::open(there.clone(), Clock::start()).unwrap();
