@@ -1,5 +1,6 @@
 //! Two machines on one cable, each a network namespace: the daemon's and the server's. What is done to
 //! the cable, to their routes and to their filters touches nobody else, and goes with them.
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot go on fails the test")]
 
 use std::fs;
 use std::io::Write as _;

@@ -4,6 +4,7 @@
 //! The wall clock is set for the daemon alone, by libfaketime, while it runs. Sleep itself cannot be
 //! played here; that the deadlines hang on the clock that counts it is looked at from outside, and what
 //! follows from it is tried under virtual time in `src/session/tests`.
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot go on fails the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
