@@ -386,14 +386,15 @@ impl Failure {
     /// in may just hang up.
     #[must_use]
     pub fn hint_at_the_start(&self) -> String {
-        match self {
-            Self::Lost { .. } | Self::Closed { code: 1000 | 1001 | 1005 | 1011, ruled: None, .. } => {
-                "the server hung up before the session had begun: check the credential and server.dialect"
-                    .into()
-            }
-            #[allow(clippy::wildcard_enum_match_arm, reason = "the start changes nothing about the others")]
-            _ => self.hint(),
+        let hung_up = matches!(
+            self,
+            Self::Lost { .. } | Self::Closed { code: 1000 | 1001 | 1005 | 1011, ruled: None, .. }
+        );
+        if hung_up {
+            return "the server hung up before the session had begun: check the credential and server.dialect"
+                .into();
         }
+        self.hint()
     }
 
     /// What a person can do; empty where waiting is all there is.
@@ -489,10 +490,9 @@ impl Failure {
                     "check server.vars and the dialect against what the server wants".into()
                 }
                 Verdict::Unavailable { .. } => PATIENCE.into(),
-                Verdict::Retry { .. } | Verdict::Reconnect | Verdict::Offline => match self {
-                    Self::Closed { code, .. } => close_hint(*code).into(),
-                    _ => String::new(),
-                },
+                Verdict::Retry { .. } | Verdict::Reconnect | Verdict::Offline => {
+                    if let Self::Closed { code, .. } = self { close_hint(*code).into() } else { String::new() }
+                }
             },
             Self::TooLarge { .. } => "raise server.max_message if such messages are meant to come".into(),
             Self::StoreStalled { .. } => "check the disk that holds the database".into(),

@@ -4,6 +4,8 @@
 //!
 //! `HOLDLINE_FLOOD_SECONDS` makes it longer.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufReader, Read};
 use std::net::TcpStream;
 use std::sync::Arc;

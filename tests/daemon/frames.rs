@@ -2,6 +2,8 @@
 //! close code, people by the right reason, nothing of it is stored, memory stays where it was, and
 //! the session comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
