@@ -20,7 +20,7 @@ pub struct StatusReport {
     pub inbox: InboxStatus,
     /// The durable cursors.
     pub cursors: Vec<CursorStatus>,
-    /// The apps connected now, 128 of them at most.
+    /// The apps connected now, 32 of them at most.
     pub clients: Vec<ClientStatus>,
     /// How many there are.
     #[serde(default)]

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Backend, metric};
 use crate::model::{ClientStatus, Peer};
 
-/// Apps that `status` shows: as many as there may be by default. More would make each report long
-/// and slow for all who ask for it.
-const SHOWN: usize = 128;
+/// Apps that `status` shows. More would make each report long and slow for all who ask for it.
+const SHOWN: usize = 32;
 
 /// All connected apps, in the order they came.
 #[derive(Debug, Default)]
