@@ -95,9 +95,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("interprocess", &["ipc"]),
     ("jsonschema", &["schema"]),
     ("jiff", &["model", "config", "link", "cli"]),
+    ("memchr", &["link"]),
     ("notify", &["link"]),
     ("percent_encoding", &["link", "config", "dialect", "dev_server"]),
-    ("prometheus_client", &["daemon"]),
     ("rusqlite", &["store"]),
     ("rustix", &["clock", "ipc", "config", "link", "store", "daemon"]),
     ("rustls_pki_types", &["link"]),
@@ -114,6 +114,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("uuid", &["model", "clock", "dialect", "store"]),
     ("widestring", &["ipc"]),
     ("winsafe", &["ipc"]),
+    // What held a secret is wiped where it is let go.
+    ("zeroize", &["model", "link"]),
     ("x509_parser", &["link"]),
 ];
 

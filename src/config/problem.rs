@@ -199,6 +199,8 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) 
     let start = floor(text, span.start);
     let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let end = text[begin..].find('\n').map_or(text.len(), |at| begin + at);
+    // What a person wrote into a comment may be the token of last week.
+    let end = begin + before_comment(&text[begin..end]).len();
     let stop = floor(text, span.end).clamp(start, end.max(start));
     let line = text[..begin].matches('\n').count() + 1;
     let column = text[begin..start].chars().count() + 1;
@@ -237,6 +239,26 @@ pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) 
     (line, column, Excerpt { text: shown, start, width })
 }
 
+/// The line without its comment.
+fn before_comment(line: &str) -> &str {
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (None, '#') => return line[..at].trim_end(),
+            (None, '"' | '\'') => quote = Some(c),
+            (Some('"'), '\\') => {
+                escaped = !escaped;
+                continue;
+            }
+            (Some(open), _) if open == c && !escaped => quote = None,
+            _ => {}
+        }
+        escaped = false;
+    }
+    line
+}
+
 /// The character boundary at or before `at`.
 fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
@@ -257,7 +279,20 @@ mod tests {
         let text = "a = 1\nä = \"ö\" # x\nb = 2";
         let start = text.find('"').expect("there");
         let (line, column, cut) = excerpt(text, &(start..start + 4), &[]);
-        assert_eq!((line, column, cut.text.as_str(), cut.start, cut.width), (2, 5, "ä = \"ö\" # x", 4, 3));
+        assert_eq!((line, column, cut.text.as_str(), cut.start, cut.width), (2, 5, "ä = \"ö\"", 4, 3));
+    }
+
+    #[test]
+    fn comments_are_not_shown_and_texts_with_their_sign_are() {
+        for (line, shown) in [
+            ("a = 5 # was \"HLCANARY\"", "a = 5"),
+            ("a = \"x#y\" # z", "a = \"x#y\""),
+            (r##"a = "x\"#y" # z"##, r##"a = "x\"#y""##),
+            (r#"a = "x\\" # z"#, r#"a = "x\\""#),
+            ("a = 'x\\' # z", "a = 'x\\'"),
+        ] {
+            assert_eq!(excerpt(line, &(0..1), &[]).2.text, shown);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod contents;
 mod cursors;
 mod descriptors;
 pub mod doctor;
+mod link_log;
 mod lock;
 mod metrics;
 mod network;
@@ -23,6 +24,7 @@ mod renewal;
 mod report;
 mod request;
 mod serve;
+mod shield;
 mod signals;
 mod telemetry;
 
@@ -99,11 +101,15 @@ pub fn check(config: &Config) -> Result<(), Vec<Problem>> {
 /// # Errors
 /// With the exit code and the words for a person.
 pub fn run(options: &Options) -> Result<(), Failed> {
+    let bare = shield::raise();
     let home: Option<PathBuf> = options.sources.environment.home.clone();
     let config =
         config::load(&options.sources).map_err(|problems| Failed::of_problems(&problems, home.as_deref()))?;
     telemetry::start(&config.log, options.verbosity)
         .map_err(|message| Failed::new(config::EXIT_INVALID, message, "see log.level in the manual"))?;
+    for what in bare {
+        tracing::warn!("{what}");
+    }
     for warning in &config.warnings {
         tracing::warn!("{}", warning.message);
     }

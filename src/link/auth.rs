@@ -4,7 +4,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::foreign::Quoter;
 use super::{Settings, Target, proxy};
@@ -109,7 +110,7 @@ impl Carried {
         }
 
         let token = credential.map(Secret::expose);
-        let mut secrets: Vec<String> = token.map(str::to_owned).into_iter().collect();
+        let mut quoter = Quoter::hiding(token);
         if let Some(token) = token {
             match auth {
                 Auth::None | Auth::Message => {}
@@ -118,21 +119,36 @@ impl Carried {
                     replace_header(&mut headers, name, format!("{prefix}{token}"))
                 }
                 Auth::Basic { username } => {
-                    let pair = STANDARD.encode(format!("{username}:{token}"));
-                    replace_header(&mut headers, "Authorization", format!("Basic {pair}"));
-                    secrets.push(pair);
+                    let pair = Zeroizing::new(format!("{username}:{token}"));
+                    let pair = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+                    replace_header(&mut headers, "Authorization", format!("Basic {}", *pair));
+                    quoter.hide_sent(&pair);
                 }
                 Auth::Cookie { name } => add_cookie(&mut headers, format!("{name}={token}")),
                 Auth::Subprotocol { name } => subprotocols.push(name.replace(PLACEHOLDER, token)),
             }
         }
-        secrets.extend(settings.proxy.iter().flat_map(proxy::secrets));
-        Self {
-            path: path_and_query(target, &query),
-            headers,
-            subprotocols,
-            quoter: Quoter::hiding(secrets.iter().map(String::as_str)),
+        for secret in settings.proxy.iter().flat_map(proxy::secrets) {
+            quoter.hide(&secret);
         }
+        for (name, value) in &settings.headers {
+            quoter.hide_header(name, value.expose());
+        }
+        for value in target.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
+            quoter.hide(value.1);
+            quoter.hide(&percent_decode_str(value.1).decode_utf8_lossy());
+        }
+        let path = path_and_query(target, &query);
+        query.iter_mut().for_each(|(_, value)| value.zeroize());
+        Self { path, headers, subprotocols, quoter }
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.path.zeroize();
+        self.headers.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.subprotocols.zeroize();
     }
 }
 
@@ -140,8 +156,9 @@ impl Carried {
 fn add_cookie(headers: &mut Vec<(String, String)>, cookie: String) {
     match headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
         Some((_, value)) => {
+            value.reserve_exact(cookie.len() + 2);
             value.push_str("; ");
-            value.push_str(&cookie);
+            value.push_str(&Zeroizing::new(cookie));
         }
         None => headers.push(("Cookie".into(), cookie)),
     }
@@ -154,7 +171,11 @@ fn replace_header(headers: &mut Vec<(String, String)>, name: &str, value: String
 }
 
 fn path_and_query(target: &Target, added: &[(String, String)]) -> String {
-    let mut text = target.path().to_owned();
+    // As long as it may become: growing would leave a part of it behind in memory.
+    let query = target.query().map_or(0, str::len);
+    let most = added.iter().map(|(name, value)| (name.len() + value.len()) * 3 + 2).sum::<usize>();
+    let mut text = String::with_capacity(target.path().len() + query + most + 2);
+    text.push_str(target.path());
     let mut separator = '?';
     if let Some(query) = target.query().filter(|query| !query.is_empty()) {
         text.push(separator);

@@ -51,7 +51,10 @@ impl Credentials {
     #[must_use]
     pub fn new(source: Source) -> Self {
         let captured = match &source {
-            Source::Env(name) => std::env::var(name).ok().map(Secret::new),
+            Source::Env(name) => {
+                command::keep_from_programs(name);
+                std::env::var(name).ok().map(Secret::new)
+            }
             Source::None | Source::File(_) | Source::Command(_) => None,
             Source::SystemdCredential(_) | Source::Keyring(_) => None,
         };

@@ -213,7 +213,7 @@ impl Dialer {
             stream,
             upgraded,
             settings.max_message,
-            carried.quoter,
+            carried.quoter.clone(),
             pump::Patience::default(),
             self.clock,
         )

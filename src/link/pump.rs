@@ -302,8 +302,8 @@ impl Pump {
 
     async fn read(&mut self, message: Message) -> Result<(), End> {
         match message {
-            Message::Text(text) => self.tell(LinkEvent::Frame(Frame::Text(text.as_str().to_owned()))),
-            Message::Binary(bytes) => self.tell(LinkEvent::Frame(Frame::Binary(bytes.into()))),
+            Message::Text(text) => self.tell(LinkEvent::Frame(self.quoter.text_frame(&text))),
+            Message::Binary(bytes) => self.tell(LinkEvent::Frame(self.quoter.binary_frame(bytes.into()))),
             Message::Ping(_) => {
                 // The library has put the pong in place; the flush takes it out.
                 self.outbound.flush_soon();

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use zeroize::Zeroizing;
 
 use super::auth::Carried;
 use super::foreign::Quoter;
@@ -56,7 +57,14 @@ where
 }
 
 fn request(target: &Target, carried: &Carried, key: &str) -> Result<Secret, Failure> {
-    let mut text = format!(
+    // As long as it will be: growing would leave a part of it behind in memory.
+    let headers = carried.headers.iter().map(|(name, value)| name.len() + value.len() + 4);
+    let subprotocols = carried.subprotocols.iter().map(|name| name.len() + 2);
+    let room = carried.path.len() + headers.chain(subprotocols).sum::<usize>() + target.authority().len();
+    let mut text = String::with_capacity(room + 512);
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nUser-Agent: holdline/{}\r\n",
         carried.path,
@@ -73,7 +81,7 @@ fn request(target: &Target, carried: &Carried, key: &str) -> Result<Secret, Fail
         if carried.subprotocols.iter().any(|name| !is_token(name)) {
             return Err(unfit("a sub-protocol", "Sec-WebSocket-Protocol"));
         }
-        line("Sec-WebSocket-Protocol", &carried.subprotocols.join(", "))?;
+        line("Sec-WebSocket-Protocol", &Zeroizing::new(carried.subprotocols.join(", ")))?;
     }
     for (name, value) in &carried.headers {
         line(name, value)?;

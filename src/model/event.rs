@@ -21,6 +21,19 @@ pub enum GapReason {
     Corruption,
 }
 
+impl GapReason {
+    /// The word as it is written in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Server => "server",
+            Self::Quarantine => "quarantine",
+            Self::Corruption => "corruption",
+        }
+    }
+}
+
 /// A told hole: `from` to `to`, both included. Both are the row's own number where no numbers
 /// are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,16 +3,21 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroize as _;
 
 /// A credential. Prints as `***`, has no serde, and is wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes `text` as a secret.
+    /// Takes `text` as a secret. It is copied into memory of just its size, and what held it before
+    /// is wiped: making a longer buffer fit would leave the text behind in memory that is given back.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
+        let mut text: String = text.into();
+        let secret = Self(SecretString::from(Box::<str>::from(text.as_str())));
+        text.zeroize();
+        secret
     }
 
     /// The text itself. Each call is a place to look at in a review.

@@ -14,9 +14,12 @@ mod frames;
 mod gaps;
 mod half_open;
 mod lifecycle;
+mod logs;
+mod metrics;
 mod quarantine;
 mod reload;
 mod requests;
+mod secrets;
 mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;

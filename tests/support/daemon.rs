@@ -113,6 +113,18 @@ impl Daemon {
         self.child = Some(child);
     }
 
+    /// As [`Daemon::spawn`], by a program that is given the command and becomes it in the end.
+    pub fn spawn_under(&mut self, wrapper: &[&str]) {
+        let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let inner = self.command(&["run", "--config"]);
+        let mut outer = Command::new(wrapper[0]);
+        outer.args(&wrapper[1..]).arg(inner.get_program()).args(inner.get_args()).arg(self.config_path());
+        outer.env_clear().current_dir(self.folder.path());
+        outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let child = outer.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+    }
+
     /// The process id of the running daemon.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the daemon runs").id()
@@ -271,6 +283,13 @@ impl Client {
             }
             self.notifications.push(answer);
         }
+    }
+
+    /// The value of a metric without labels.
+    pub fn metric(&mut self, name: &str) -> f64 {
+        let text = self.call("metrics", &json!({})).unwrap()["text"].as_str().unwrap().to_owned();
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.split(' ').nth(1)).and_then(|value| value.parse().ok()).unwrap()
     }
 
     /// The next notification: one that came during a call, else the next line.

@@ -11,6 +11,7 @@
     reason = "a fixture that cannot go on fails the test"
 )]
 
+pub mod canary;
 pub mod daemon;
 pub mod frames;
 pub mod needs;

@@ -10,10 +10,12 @@ mod disk;
 mod doctor;
 mod foreign;
 mod front;
+mod journal;
 mod machines;
 mod network;
 mod power;
 mod proxies;
+mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;

@@ -1,17 +1,29 @@
 //! A credential from a command: no shell, a deadline, and nothing of what it prints is shown.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::CREDENTIAL_MAX;
 use crate::model::{CredentialFault, Secret};
 
 /// How long the command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Variables that held a credential in this run: what a reload took the credential from before is no
+/// business of the programs that are started after it.
+static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Keeps this variable from the programs that are started from now on.
+pub(super) fn keep_from_programs(variable: &str) {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).insert(variable.to_owned());
+}
 
 pub(super) async fn run(argv: &[String]) -> Result<Secret, CredentialFault> {
     run_within(argv, DEADLINE).await
@@ -33,12 +45,16 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     // Programs print secrets into their complaints; nothing of them may reach our log.
     command.stderr(Stdio::null());
+    for variable in HELD.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        command.env_remove(variable);
+    }
     // A group of its own, so that what the command starts ends with it.
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command.spawn().map_err(|error| fault(format!("cannot be started: {error}")))?;
 
-    let mut output = Vec::new();
+    // As large as it may become: growing would leave a part of it behind.
+    let mut output = Zeroizing::new(Vec::with_capacity(CREDENTIAL_MAX + 1));
     let running = async {
         let Some(stdout) = child.stdout.take() else { return child.wait().await };
         stdout.take(CREDENTIAL_MAX as u64 + 1).read_to_end(&mut output).await?;
@@ -49,7 +65,7 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
         child.wait().await
     };
     let ended = timeout(deadline, running).await;
-    let text = String::from_utf8(output).map(Secret::new);
+    let text = std::str::from_utf8(&output).map(Secret::new);
     let status = match ended {
         Err(_elapsed) => {
             end(&mut child);

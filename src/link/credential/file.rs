@@ -54,8 +54,9 @@ pub(super) fn read(path: &Path, holder: Holder<'_>) -> Result<Secret, Credential
     if holder == Holder::Owner {
         check_modes(path, &file)?;
     }
-    let mut text = String::new();
     let limit = CREDENTIAL_MAX as u64 + 1;
+    // As large as it may become: growing would leave a part of it behind.
+    let mut text = String::with_capacity(CREDENTIAL_MAX + 2);
     file.take(limit).read_to_string(&mut text).map_err(|error| {
         let no_text = error.kind() == io::ErrorKind::InvalidData;
         fault(if no_text { io::Error::other("it is not UTF-8 text") } else { error })
