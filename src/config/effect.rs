@@ -19,6 +19,7 @@ const MORE: &[(&str, Effect)] = &[
     ("store.", Effect::Restart),
     ("ipc.", Effect::Restart),
     ("log.format", Effect::Restart),
+    ("metrics.", Effect::Restart),
     ("profile", Effect::Restart),
     ("config", Effect::Restart),
     ("state_dir", Effect::Restart),

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::pages;
 use super::policy::{Policy, word};
 use super::report::Report;
+use super::{metrics, pages};
 use crate::clock::Clock;
 use crate::engine::{self, Command, Fanout, LinkOrder, Waits, level_of};
 use crate::model::{
@@ -23,6 +23,7 @@ use crate::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
     StatePage,
 };
+use crate::rpc::metric;
 use crate::session::Input;
 use crate::store::{self, Store};
 
@@ -54,6 +55,25 @@ impl Daemon {
     /// The report, with the limits that hold now.
     pub(super) fn status(&self) -> StatusReport {
         self.report.status(&self.store, &self.fanout, &self.policy().outbox)
+    }
+
+    /// The metrics as text.
+    pub(super) fn metrics(&self) -> String {
+        let config = self.reloader.config();
+        // Those of the local socket are as they were at the start.
+        let mut limits = self.report.limits.clone();
+        limits.extend(metrics::limits(&config));
+        metrics::text(&self.status(), &self.store, &self.fanout, &self.report, &limits, self.clock.now().wall)
+    }
+
+    /// Counts what a limit refused.
+    fn note_limit(&self, refusal: &Refusal) {
+        let named = refusal.extra.get("limit").and_then(serde_json::Value::as_str);
+        let limit = if refusal.kind == ErrorKind::TooLarge { Some("server.max_message") } else { named };
+        let known = metrics::LIMITS.iter().find(|key| Some(**key) == limit);
+        if let Some(key) = known {
+            self.fanout.count_as("limit_hits_total", key);
+        }
     }
 
     /// The message as the store has it, with what this run knows beyond.
@@ -197,11 +217,16 @@ impl Backend for Shared {
     }
 
     fn metrics(&self) -> String {
-        super::metrics::text(&self.status(), &self.0.fanout, &self.0.report)
+        self.0.metrics()
     }
 
     fn count(&self, metric: &'static str) {
-        self.0.fanout.count(metric);
+        match metric {
+            metric::CLIENTS_REFUSED | metric::LINES_REFUSED => {
+                self.0.fanout.count_as("limit_hits_total", metric);
+            }
+            counted => self.0.fanout.count(counted),
+        }
     }
 
     fn gauge(&self, metric: &'static str, value: i64) {
@@ -212,7 +237,7 @@ impl Backend for Shared {
         let policy = self.0.policy();
         let (wait, timeout) = (message.wait, message.timeout);
         let raw = message.clone();
-        let new = policy.apply(message)?;
+        let new = policy.apply(message).inspect_err(|refusal| self.0.note_limit(refusal))?;
         if new.delivery == Delivery::Ephemeral {
             return self.0.ephemeral(raw);
         }
@@ -220,7 +245,8 @@ impl Backend for Shared {
         let pending = self.0.store.submit(new).await?;
         let daemon = Arc::clone(&self.0);
         Ok(Box::pin(async move {
-            let store::Inserted { id, mut state, duplicate } = pending.await?;
+            let inserted = pending.await.inspect_err(|refusal| daemon.note_limit(refusal))?;
+            let store::Inserted { id, mut state, duplicate } = inserted;
             if let Some(level) = wait.filter(|level| *level > Level::Queued) {
                 state = daemon.wait(&id, level, timeout).await?;
             } else if duplicate && state == MessageState::Queued {

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) daemon: DaemonStatus,
     pub(super) store: StoreStatus,
     pub(super) cursors: Cursors,
+    /// The limits of the local socket, by their keys in the configuration.
+    pub(super) limits: Vec<(&'static str, u64)>,
     pub(super) gauges: Mutex<BTreeMap<&'static str, i64>>,
 }
 

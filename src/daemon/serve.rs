@@ -15,11 +15,11 @@ use super::network::watch_network;
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
-use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, ready, renewal};
+use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, link_log, metrics, ready, renewal};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Ending, Fanout, Waits};
-use crate::model::{DaemonStatus, HealthEntry, LinkStatus, Severity, StoreStatus};
+use crate::model::{DaemonStatus, HealthEntry, Severity, StoreStatus};
 use crate::rpc::backend::Identity;
 use crate::session::{Input, Session};
 use crate::store::{Checkup, Opened, Store};
@@ -47,6 +47,9 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let identity = identity(&config, &epoch, clock);
     let now = clock.now().wall;
+    let textfile = config.metrics.textfile.clone();
+    let max_clients = super::descriptors::room_for(config.ipc.max_clients);
+    let limits = rpc::Limits { max_clients, max_line: config.ipc.max_line };
     let report = Report {
         daemon: DaemonStatus {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -65,10 +68,9 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         cursors: Cursors::of(
             store.cursor_list().await.map_err(|refusal| Failed::new(EXIT_STORAGE, refusal, ""))?,
         ),
+        limits: vec![("ipc.max_clients", max_clients as u64), ("ipc.max_line", limits.max_line as u64)],
         gauges: Mutex::new(BTreeMap::new()),
     };
-    let max_clients = super::descriptors::room_for(config.ipc.max_clients);
-    let limits = rpc::Limits { max_clients, max_line: config.ipc.max_line };
 
     if unclean {
         tracing::info!("the last run ended without closing the database; it was recovered");
@@ -142,12 +144,18 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         engine.clone(),
     )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
-    tokio::spawn(background.clone().run_until_cancelled_owned(log_link(fanout.link.subscribe())));
+    tokio::spawn(
+        background.clone().run_until_cancelled_owned(link_log::keep(fanout.link.subscribe(), clock)),
+    );
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(
         store.clone(),
         Arc::clone(&fanout),
         clock,
     )));
+    let textfile = textfile.inspect(|path| {
+        let kept = metrics::textfile::keep(path.clone(), Arc::clone(&daemon));
+        tokio::spawn(background.clone().run_until_cancelled_owned(kept));
+    });
     let serving =
         tokio::spawn(rpc::serve(listener, Arc::new(Shared(Arc::clone(&daemon))), limits, stop.clone()));
     ready::ready();
@@ -183,6 +191,9 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
     };
     if let Err(refusal) = store.close().await {
         tracing::warn!("the database was not closed in order: {refusal}");
+    }
+    if let Some(path) = &textfile {
+        metrics::textfile::remove(path);
     }
     drop(lock);
     match ending {
@@ -291,29 +302,6 @@ async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: eng
                     }
                 }
             }
-        }
-    }
-}
-
-/// One line per change of the link, and the sentence for the service manager.
-async fn log_link(mut link: watch::Receiver<LinkStatus>) {
-    let mut last = None;
-    while link.changed().await.is_ok() {
-        let now = link.borrow_and_update().clone();
-        let why = now.reason.as_ref().map(|reason| reason.text.clone()).unwrap_or_default();
-        let kind = now.reason.as_ref().map(|reason| reason.kind.as_str());
-        let line = (now.state, kind, now.attempt);
-        if last == Some(line) {
-            continue;
-        }
-        let same_state = last.is_some_and(|(state, ..)| state == now.state);
-        last = Some(line);
-        ready::status(&format!("{} {why}", now.label));
-        let state = now.state.as_str();
-        if same_state {
-            tracing::debug!(state, reason = kind, attempt = now.attempt, "{} {why}", now.label);
-        } else {
-            tracing::info!(state, reason = kind, attempt = now.attempt, "{} {why}", now.label);
         }
     }
 }

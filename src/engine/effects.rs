@@ -6,7 +6,7 @@ use super::Outcome;
 use super::dialing::Dialling;
 use super::run::Loop;
 use crate::link::LinkCommand;
-use crate::model::{Appended, HealthEntry, MessageId, MessageState, Moved, Severity};
+use crate::model::{Appended, Failure, HealthEntry, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
 impl Loop {
@@ -58,13 +58,19 @@ impl Loop {
             }
             Change::Replied { ticket, outcome } => self.replied(ticket, outcome),
             Change::EphemeralEvent(row) => {
+                self.fanout.count("inbox_ephemeral_total");
                 // No receiver is no error: nobody listens for it now.
                 let _ = self.fanout.ephemeral.send(row);
             }
-            Change::Appended(rows) => self.fanout.tail.append(rows.into_iter().filter_map(|row| match row {
-                Appended::Stored(row) => Some(row),
-                Appended::Duplicate | Appended::Conflated => None,
-            })),
+            Change::Appended(rows) => {
+                let stored = rows.into_iter().filter_map(|row| match row {
+                    Appended::Stored(row) => Some(row),
+                    Appended::Duplicate | Appended::Conflated => None,
+                });
+                let stored: Vec<_> = stored.collect();
+                self.fanout.count_rows(&stored);
+                self.fanout.tail.append(stored);
+            }
             Change::Retried { id, outcome } => {
                 if let Some(answer) = self.retries.remove(&id) {
                     // A caller that has gone meanwhile needs no answer.
@@ -93,12 +99,26 @@ impl Loop {
     }
 
     fn tell(&self, change: Outcome) {
+        let state = change.moved.state;
+        if matches!(state, MessageState::Parked | MessageState::Uncertain) {
+            self.fanout.count_as("outbox_set_aside_total", state.as_str());
+        } else if change.finished {
+            self.fanout.count_as("outbox_ended_total", state.as_str());
+        }
         if !self.waits.is_empty() {
             self.waits.tell(&change);
         }
         if self.fanout.changes.receiver_count() > 0 {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
+        }
+    }
+
+    /// For the metrics.
+    pub(super) fn note_failure(&self, failure: &Failure) {
+        self.fanout.count_as("link_failures_total", failure.reason_kind().as_str());
+        if matches!(failure, Failure::TooLarge { .. }) {
+            self.fanout.count_as("limit_hits_total", "server.max_message");
         }
     }
 

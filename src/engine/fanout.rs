@@ -41,8 +41,8 @@ pub struct Fanout {
     pub sent: AtomicU64,
     /// What is not as it should be.
     pub health: Health,
-    /// Things counted by name, for metrics.
-    pub counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// Things counted by name, for metrics, and by what they differ in where they do.
+    pub counts: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
 impl Fanout {
@@ -74,7 +74,29 @@ impl Fanout {
 
     /// Counts one more of `name`.
     pub fn count(&self, name: &'static str) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        self.count_more(name, "", 1);
+    }
+
+    /// Counts one more of `name` of the kind `of`.
+    pub fn count_as(&self, name: &'static str, of: &'static str) {
+        self.count_more(name, of, 1);
+    }
+
+    fn count_more(&self, name: &'static str, of: &'static str, more: u64) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((name, of)).or_default() += more;
+    }
+
+    /// Counts rows that were added to the event sequence.
+    pub fn count_rows(&self, rows: &[Arc<EventRow>]) {
+        let mut events = 0;
+        for row in rows {
+            match &row.kind {
+                RowKind::Event { .. } => events += 1,
+                RowKind::Bad => self.count("inbox_quarantined_total"),
+                RowKind::Gap(reason) => self.count_as("inbox_gaps_total", reason.as_str()),
+            }
+        }
+        self.count_more("inbox_events_total", "", events);
     }
 }
 

@@ -322,6 +322,7 @@ impl Loop {
                 self.input(Input::LinkUp { token });
             }
             Dialled::Failed(failure) => {
+                self.note_failure(&failure);
                 tracing::debug!(kind = failure.reason_kind().as_str(), "the dial failed: {failure}");
                 self.input(Input::LinkDown(failure));
             }
@@ -357,6 +358,7 @@ impl Loop {
         self.link = None;
         self.writes.clear();
         let failure = self.closing.take().map_or(failure, |closing| closing.failure);
+        self.note_failure(&failure);
         tracing::debug!(kind = failure.reason_kind().as_str(), "the link is down: {failure}");
         self.input(Input::LinkDown(failure));
     }

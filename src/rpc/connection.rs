@@ -183,6 +183,9 @@ async fn converse<R: AsyncRead + Unpin>(
                     return End::Broken(ErrorObject::plain(PARSE_ERROR, error.to_string()));
                 }
                 Err(error @ (FrameError::TooLong { .. } | FrameError::Stalled)) => {
+                    if matches!(error, FrameError::TooLong { .. }) {
+                        dispatch.note_long_line();
+                    }
                     return End::Broken(ErrorObject::plain(INVALID_REQUEST, error.to_string()));
                 }
             },

@@ -11,7 +11,7 @@ use super::call::{Answer, Begun, Caller, Method, Order, Outcome, Step, Task};
 use super::connection::Client;
 use super::error::{ErrorObject, METHOD_NOT_FOUND};
 use super::message::{Call, Id, Incoming, Malformed, answer, refusal};
-use super::methods;
+use super::{methods, metric};
 
 /// Requests of one connection that may be unanswered; then it is not read.
 pub(super) const MAX_UNANSWERED: usize = 4_096;
@@ -71,6 +71,11 @@ impl Dispatch {
                 self.batch(calls, share, tasks).await;
             }
         }
+    }
+
+    /// A request was longer than may be.
+    pub(super) fn note_long_line(&self) {
+        self.client.shared.backend.count(metric::LINES_REFUSED);
     }
 
     async fn share(&self, calls: usize, size: usize) -> Share {
@@ -184,6 +189,7 @@ impl Dispatch {
             let shown: String = call.method.chars().take(64).collect();
             ErrorObject::plain(METHOD_NOT_FOUND, format!("there is no method {shown:?}"))
         })?;
+        self.client.shared.backend.count(metric::REQUESTS);
         let caller = Caller { client: Arc::clone(&self.client), notification: call.id.is_none(), page_bytes };
         let begun = (method.begin)(caller, call.params).map_err(ErrorObject::from)?;
         Ok(match method.order {

@@ -90,7 +90,7 @@ impl Inbound {
         for row in std::mem::take(&mut unit.rows) {
             let Stamped { row, class, without_key } = stamp(row, &turn.settings.types);
             if without_key {
-                turn.out.publish(Change::Count("events_without_key"));
+                turn.out.publish(Change::Count("inbox_events_without_key_total"));
             }
             if class != Delivery::Ephemeral {
                 unit.rows.push(row);
@@ -98,7 +98,7 @@ impl Inbound {
                 turn.out.publish(Change::EphemeralEvent(Arc::new(event)));
             } else {
                 // Not worth storing, and so not worth keeping out of the way either.
-                turn.out.publish(Change::Count("ephemeral_misfits"));
+                turn.out.publish(Change::Count("inbox_ephemeral_misfits_total"));
             }
         }
         if !unit.is_empty() {

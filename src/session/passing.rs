@@ -233,7 +233,7 @@ impl Passing {
     fn late(&mut self, turn: &mut Turn<'_>, reference: &str) -> bool {
         let late = self.recall(reference);
         if late {
-            turn.out.publish(Change::Count("request_replies_late"));
+            turn.out.publish(Change::Count("request_replies_late_total"));
         }
         late
     }

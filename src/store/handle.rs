@@ -120,6 +120,7 @@ impl Store {
             wal_pages: found.wal_pages,
             files: files.clone(),
             room: Room::default(),
+            commits: Default::default(),
         };
         let reading = {
             let (conn, path, concern) = (found.reader, path.clone(), concern.clone());

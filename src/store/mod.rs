@@ -19,6 +19,7 @@ mod care;
 mod checkup;
 mod clockwork;
 mod codes;
+mod commits;
 mod cursors;
 mod dedupe;
 mod deeds;
@@ -55,6 +56,7 @@ mod writer;
 
 pub use care::Probe;
 pub use checkup::Checkup;
+pub use commits::Commits;
 pub use disk::FLOOR;
 pub use glance::{Content, Glance, Ground, glance, ground};
 pub use handle::{Opened, Store};
@@ -191,6 +193,8 @@ pub struct Counters {
     pub oldest_queued_at: Option<Timestamp>,
     /// Size of the database's files.
     pub file_bytes: u64,
+    /// How the commits of this run went.
+    pub commits: Commits,
 }
 
 /// The writer's inbox is full: what was to be handed in comes back.

@@ -237,19 +237,20 @@ fn make_room(desk: &mut Desk, size: i64, leaving: Option<&OutRow>) -> Result<(),
             && size <= max_bytes
             && drop_oldest(desk, leaving.map(|row| row.place))?;
         if !dropped {
-            let full = if messages > max_messages {
-                format!("the outbox holds {} unfinished messages, its limit", desk.tally.unfinished)
+            let (limit, full) = if messages > max_messages {
+                let held = desk.tally.unfinished;
+                ("outbox.max_messages", format!("the outbox holds {held} unfinished messages, its limit"))
             } else {
-                format!(
-                    "the outbox holds {} bytes of {max_bytes}: {size} more do not fit",
-                    desk.tally.outbox_bytes
-                )
+                let held = desk.tally.outbox_bytes;
+                let full = format!("the outbox holds {held} bytes of {max_bytes}: {size} more do not fit");
+                ("outbox.max_bytes", full)
             };
             return Err(Refusal::new(ErrorKind::QueueFull, full)
                 .hint(
                     "wait until the link is up and the queue drains, cancel what is not needed, or raise \
                      outbox.max_messages or outbox.max_bytes",
                 )
+                .with("limit", limit)
                 .into());
         }
     }

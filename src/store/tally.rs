@@ -208,6 +208,7 @@ impl Tally {
             last_seq: (self.last_seq > 0).then_some(Seq(self.last_seq)),
             oldest_queued_at: self.oldest_queued_at.map(Timestamp::from_millis),
             file_bytes,
+            commits: super::Commits::default(),
         }
     }
 }

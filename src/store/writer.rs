@@ -23,7 +23,7 @@ use super::tally::Tally;
 use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, unsynced, weigh,
 };
-use super::{Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
+use super::{Commits, Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
 use crate::model::{Instant, LinkState, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
@@ -64,6 +64,8 @@ pub(super) struct Writer {
     /// The files that are open; none where they cannot be told from others.
     pub(super) files: Arc<Mutex<Option<OpenFiles>>>,
     pub(super) room: Room,
+    /// How commits went so far.
+    pub(super) commits: Commits,
 }
 
 /// How much room the disk has, as of the last look.
@@ -383,7 +385,9 @@ impl Writer {
             outbox::settle_low(&mut self.desk)?;
             clockwork::keep(&mut self.desk)?;
             self.desk.tally.save(&self.desk.conn)?;
+            let began = self.desk.clock.instant();
             self.desk.conn.prepare_cached("COMMIT")?.execute([])?;
+            self.commits.add(self.desk.clock.instant().since(began), open.requests);
             // What went into a file that nobody finds again is nobody's receipt.
             self.see_files()?;
             if !std::mem::replace(&mut state.log_in_use, true) {
@@ -420,7 +424,7 @@ impl Writer {
     fn publish_counters(&self) {
         let bytes =
             lock(&self.files).map_or_else(|| super::open::file_bytes(&self.path), |files| files.bytes);
-        let counters = self.desk.tally.counters(bytes);
+        let counters = Counters { commits: self.commits.clone(), ..self.desk.tally.counters(bytes) };
         match self.counters.lock() {
             Ok(mut shown) => *shown = counters,
             Err(poisoned) => *poisoned.into_inner() = counters,

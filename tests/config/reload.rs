@@ -119,7 +119,7 @@ const ROWS: &[Row] = &[
     ("store.durability", "", "store.durability = \"normal\"", Restart),
     ("log.level", "", "log.level = \"debug\"", Live),
     ("log.format", "", "log.format = \"json\"", Restart),
-    ("metrics.textfile", "", "metrics.textfile = \"~/holdline.prom\"", Live),
+    ("metrics.textfile", "", "metrics.textfile = \"~/holdline.prom\"", Restart),
 ];
 
 /// The key of the reference as an entry of the effective configuration begins.

@@ -181,9 +181,9 @@ async fn where_no_file_is_left_the_line_lives_the_daemon_rests_and_all_comes_bac
         crowd.iter_mut().for_each(|app| app.ask("crowd"));
         let failed = |client: &mut Client| {
             let text = client.call("metrics", &json!({})).expect("metrics")["text"].to_string();
-            let line = text.split("\\n").find_map(|line| {
-                line.strip_prefix("holdline_client_accepts_failed_total ").map(str::to_owned)
-            });
+            let line = text
+                .split("\\n")
+                .find_map(|line| line.strip_prefix("holdline_ipc_accepts_failed_total ").map(str::to_owned));
             line.map_or(0, |number| number.parse::<u64>().expect("a number"))
         };
         support::until_blocking("the system to refuse", || (failed(&mut inside) >= 3).then_some(()));

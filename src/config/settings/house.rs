@@ -51,12 +51,20 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[metrics]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Rewritten with all metrics every 15 s.
+    pub textfile: Option<PathBuf>,
+}
+
 /// These sections together.
 pub(super) struct House {
     pub(super) link: LinkOptions,
     pub(super) ipc: Ipc,
     pub(super) store: Store,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
 }
 
 const LEVEL: Text = Text {
@@ -91,7 +99,13 @@ pub(super) fn link(mut it: Section<'_, '_>) -> LinkOptions {
 }
 
 pub(super) fn read(root: &mut Section<'_, '_>, link: LinkOptions, places: &Places) -> House {
-    House { link, ipc: ipc(root.section("ipc")), store: store(root.section("store"), places), log: log(root) }
+    House {
+        link,
+        ipc: ipc(root.section("ipc")),
+        store: store(root.section("store"), places),
+        log: log(root.section("log")),
+        metrics: metrics(root.section("metrics")),
+    }
 }
 
 fn ipc(mut it: Section<'_, '_>) -> Ipc {
@@ -139,9 +153,8 @@ fn store(mut it: Section<'_, '_>, places: &Places) -> Store {
     Store { path, durability }
 }
 
-fn log(root: &mut Section<'_, '_>) -> Log {
+fn log(mut it: Section<'_, '_>) -> Log {
     let format = OneOf(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
-    let mut it = root.section("log");
     let written = it.value("level", &LEVEL, "info".to_owned(), "How much is logged: `off`, `error`, `warn`, `info`, `debug`, `trace`, or parts like `info,holdline::link=debug`.");
     let level = it.variable("level", &LEVEL, "HOLDLINE_LOG").unwrap_or(written);
     let format = it.value(
@@ -151,9 +164,19 @@ fn log(root: &mut Section<'_, '_>) -> Log {
         "`auto`: for the journal where systemd collects it, else text.",
     );
     it.end();
-    let mut metrics = root.section("metrics");
-    let file = FilePath { env: metrics.env(), base: metrics.base() };
-    metrics.later("textfile", &file, "File that is rewritten with all metrics every 15 s, for a node exporter. `holdline ctl metrics` works without it.");
-    metrics.end();
     Log { level, format }
+}
+
+fn metrics(mut it: Section<'_, '_>) -> Metrics {
+    let file = FilePath { env: it.env(), base: it.base() };
+    let textfile = it.optional("textfile", &file, "File that is rewritten with all metrics every 15 s, for a node exporter; it ends in `.prom`. `holdline ctl metrics` works without it.");
+    if let Some(path) = &textfile
+        && path.extension().is_none_or(|ending| ending != "prom")
+    {
+        // It is replaced whatever it holds, so it had better not be something else by mistake.
+        let message = "the file for the metrics must end in `.prom`: node exporters read no other";
+        it.problem("textfile", Problem::new("bad_value", message, "name it like holdline.prom"));
+    }
+    it.end();
+    Metrics { textfile }
 }

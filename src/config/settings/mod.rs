@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 pub use auth::{Auth, AuthMethod, SignIn, TokenSource};
 pub use delivery::{Heartbeat, HeartbeatMode, Inbox, Lane, Outbox, Reconnect};
-pub use house::{Ipc, LinkOptions, Log, LogFormat, Store};
+pub use house::{Ipc, LinkOptions, Log, LogFormat, Metrics, Store};
 pub use notices::{Notifications, NotifyOn, NotifyRule, QuietRange, Urgency, Weekday};
 pub use server::{DialectChoice, Server, Tls};
 
@@ -66,6 +66,8 @@ pub struct Config {
     pub store: Store,
     /// `[log]`.
     pub log: Log,
+    /// `[metrics]`.
+    pub metrics: Metrics,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
     /// Every key with its value and where it came from, without anything secret.
@@ -167,6 +169,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
         ipc: sections.house.ipc,
         store: sections.house.store,
         log: sections.house.log,
+        metrics: sections.house.metrics,
         warnings: reading.problems,
         entries,
         written: reading.written,

@@ -240,7 +240,7 @@ fn an_ephemeral_event_that_does_not_fit_is_counted_and_told_to_nobody() {
             _ => None,
         })
         .collect();
-    assert_eq!(published, ["ephemeral_misfits"]);
+    assert_eq!(published, ["inbox_ephemeral_misfits_total"]);
     assert_eq!(bench.written(), ["ack typing"]);
 }
 

@@ -145,7 +145,7 @@ fn a_reply_nobody_waits_for_any_more_is_counted_and_is_no_event() {
     bench.frame("later r3");
     let counted = |bench: &Bench| {
         let counts =
-            |output: &Output| matches!(output, Output::Publish(Change::Count("request_replies_late")));
+            |output: &Output| matches!(output, Output::Publish(Change::Count("request_replies_late_total")));
         bench.outputs.iter().filter(|(_, output)| counts(output)).count()
     };
     assert_eq!(counted(&bench), 3);

@@ -40,6 +40,7 @@ fn loaded(dir: &tempfile::TempDir) -> (Writer, Vec<Answer>, mpsc::Receiver<Store
         wal_pages: found.wal_pages,
         files: Arc::default(),
         room: crate::store::writer::Room::default(),
+        commits: crate::store::Commits::default(),
     };
     (writer, answers, told)
 }
@@ -203,6 +204,7 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
         wal_pages: found.wal_pages,
         files: Arc::default(),
         room: crate::store::writer::Room::default(),
+        commits: crate::store::Commits::default(),
     };
     let (reply, answer) = oneshot::channel();
     let big = message(&"x".repeat(100_000));
