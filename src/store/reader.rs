@@ -89,6 +89,9 @@ struct Answerer<'a> {
 
 impl Answerer<'_> {
     fn note(&self, error: &rusqlite::Error) {
+        if is_damage(error) {
+            suspicion::raise(self.path);
+        }
         if is_damage(error) || is_unreadable(error) {
             *lock(self.concern) = Some(format!("reading the database failed: {error}"));
         }
@@ -96,9 +99,6 @@ impl Answerer<'_> {
 
     fn give<T>(&self, reply: Reply<T>, ask: impl FnOnce(&Connection) -> rusqlite::Result<T>) {
         let answer = ask(&self.conn).map_err(|error| {
-            if is_damage(&error) {
-                suspicion::raise(self.path);
-            }
             self.note(&error);
             refusal_for(&error)
         });

@@ -37,7 +37,8 @@ fn rows(path: &Path) -> Vec<Vec<Value>> {
         "SELECT seq, received_at, reason, detail, form, frame FROM quarantine",
         "SELECT name, seq, last_seen FROM cursors",
         "SELECT server, stream, cursor FROM resume",
-        "SELECT name, value FROM remembered",
+        // (A start notes what may have been sent by the run before it.)
+        "SELECT name, value FROM remembered WHERE name <> 'maybe_sent'",
         "SELECT name, value FROM facts WHERE name = 'epoch'",
         "SELECT number, body FROM transitions",
     ] {

@@ -381,3 +381,24 @@ async fn p14_a_broken_log_gives_back_what_stands_behind_the_break() {
     assert!(messages >= 48, "{messages}: {:?}", opened.notes);
     assert!(opened.store.full_check().await.unwrap().is_sound());
 }
+
+#[tokio::test]
+async fn p14_a_damaged_table_of_tables_costs_no_row() {
+    for version_1 in [false, true] {
+        let room = filled().await;
+        if version_1 {
+            // One that was upgraded has that table on other pages than a new one.
+            std::fs::write(room.path(), include_bytes!("../../../tests/fixtures/store/v1.db")).unwrap();
+            open(room.settings.clone()).store.close().await.unwrap();
+        }
+        let mut bytes = std::fs::read(room.path()).unwrap();
+        let word = b"CREATE TABLE inbox";
+        let at = bytes.windows(word.len()).rposition(|here| here == word).unwrap();
+        bytes[at + 2] ^= 1;
+        std::fs::write(room.path(), bytes).unwrap();
+        let opened = open(room.settings.clone());
+        let rows = opened.store.list_messages(all_messages()).await.unwrap().rows.len();
+        assert_eq!(rows, if version_1 { 60 } else { 200 }, "{:?}", opened.notes);
+        assert!(opened.store.full_check().await.unwrap().is_sound());
+    }
+}
