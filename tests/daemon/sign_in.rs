@@ -156,7 +156,9 @@ async fn however_a_sign_in_is_refused_another_token_is_tried_at_once() {
             }
             // The first one could be about anything: it is told, and waited out as any close.
             Refusal::Policy => ("reconnecting", "closed_by_server"),
-            _ => ("unauthorized", "auth_refused"),
+            Refusal::Status | Refusal::Code | Refusal::FrameThenClose | Refusal::FrameAlone => {
+                ("unauthorized", "auth_refused")
+            }
         };
         let (client, status) = reason(client, state, kind).await;
         let said = status["link"]["reason"]["text"].as_str().unwrap();

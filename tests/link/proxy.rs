@@ -215,7 +215,8 @@ async fn each_answer_to_connect_has_its_meaning() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_ends_the_dial_within_its_bounds() {
-    let cases: Vec<(ProxyKind, Vec<Step>, fn(&ProxyFault) -> bool)> = vec![
+    type Fits = fn(&ProxyFault) -> bool;
+    let cases: Vec<(ProxyKind, Vec<Step>, Fits)> = vec![
         (ProxyKind::Http, vec![Step::Write(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())], |it| {
             matches!(it, ProxyFault::Broken(_))
         }),
