@@ -130,7 +130,10 @@ fn is_of(pid: Option<u32>, user: &str) -> bool {
 fn user_of(process: &HPROCESS) -> Result<String, co::ERROR> {
     let token = process.OpenProcessToken(co::TOKEN::QUERY)?;
     match token.GetTokenInformation(co::TOKEN_INFORMATION_CLASS::User)? {
-        TokenInfo::User(found) => found.User.Sid().map_or(Err(co::ERROR::INVALID_SID), ConvertSidToStringSid),
+        TokenInfo::User(found) => match found.User.Sid() {
+            Some(sid) => ConvertSidToStringSid(sid),
+            None => Err(co::ERROR::INVALID_SID),
+        },
         _ => Err(co::ERROR::INVALID_SID),
     }
 }

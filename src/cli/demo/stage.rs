@@ -168,6 +168,7 @@ impl Folder {
         // The path of a socket has little room: the end of the id is its random part.
         let name = format!("holdline-demo-{}", &name[name.len().saturating_sub(8)..]);
         let path = std::env::temp_dir().join(name);
+        #[cfg_attr(not(unix), allow(unused_mut, reason = "only Unix has modes to set"))]
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
