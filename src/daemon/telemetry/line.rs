@@ -154,6 +154,7 @@ impl Line {
     }
 
     /// Target and fields by name, with values as text on one line.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "for the journal"))]
     pub(super) fn named(&self) -> impl Iterator<Item = (&str, String)> {
         let fields = self.fields.iter().map(|(name, value)| {
             let mut text = String::new();

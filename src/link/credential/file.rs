@@ -85,6 +85,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "elsewhere no modes are looked at"))]
 fn unsafe_file(path: &Path, what: &str, hint: String) -> Result<(), CredentialFault> {
     Err(CredentialFault { text: format!("the token file {} {what}", path.display()), hint })
 }
