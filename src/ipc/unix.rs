@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener as Acceptor, prelude::*};
 use interprocess::os::unix::uds_local_socket::tokio::{Listener as UnixAcceptor, Stream as Connected};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 
@@ -102,7 +102,7 @@ impl Listener {
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let local = rustix::net::getsockname(&fd)?.address_family() == AddressFamily::UNIX;
         let stream = rustix::net::sockopt::socket_type(&fd)? == SocketType::STREAM;
-        if !local || !stream || !rustix::net::sockopt::socket_acceptconn(&fd)? {
+        if !local || !stream || !listens(&fd)? {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the socket handed over is no listening Unix stream socket",
@@ -267,9 +267,20 @@ fn remove_stale(path: &Path, user: u32) -> Result<(), BindError> {
     Err(BindError::Unsafe { path: path.to_owned(), fault })
 }
 
+#[cfg(not(target_vendor = "apple"))]
+fn listens(socket: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::net::sockopt::socket_acceptconn(socket)?)
+}
+
+/// Apple's systems do not tell. To say it again does no harm, and what cannot listen says so.
+#[cfg(target_vendor = "apple")]
+fn listens(socket: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::net::listen(socket, BACKLOG).is_ok())
+}
+
 #[cfg(target_os = "linux")]
 fn socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
     Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
