@@ -113,6 +113,7 @@ impl Store {
         let writer = Writer {
             desk: found.desk,
             path: path.clone(),
+            folder: open::Folder::of(&path).map_err(|error| storage(error.to_string()))?,
             engine: engine_asks,
             clients: client_asks,
             events: events_in,

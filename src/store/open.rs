@@ -488,11 +488,28 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The folder of the database, held open: that a name in it lasts must not depend on a file being
+/// left to open.
+#[derive(Debug)]
+pub(super) struct Folder(Option<std::fs::File>);
+
+impl Folder {
+    /// The folder in which `path` lies; none where folders cannot be opened, or it is the current one.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        match path.parent() {
+            #[cfg(unix)]
+            Some(folder) if !folder.as_os_str().is_empty() => std::fs::File::open(folder).map(Some).map(Self),
+            _ => Ok(Self(None)),
+        }
+    }
+
+    /// Makes the names in it last.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), std::fs::File::sync_all)
+    }
+}
+
 /// Makes a rename beside `path` last.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        #[cfg(unix)]
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+    Folder::of(path)?.sync()
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::disk::Fate;
-use super::open::{beside, create_private, put_in_place, remove_if_there, sync_folder};
+use super::open::{Folder, beside, create_private, put_in_place, remove_if_there, sync_folder};
 use super::{OpenError, migrations, suspicion};
 use crate::clock::Clock;
 
@@ -25,19 +25,21 @@ fn mark(database: &Path) -> PathBuf {
 }
 
 /// The first commit of this run is in the log. To be called after it, so that even after a power
-/// cut there is no mark without a log.
+/// cut there is no mark without a log. Whether the mark stands: where it does not (no descriptor is
+/// left, say), it is worth another try after the next commit.
 ///
 /// # Errors
 /// When the log's name could not be made to last. (SQLite tries too, but does not look whether it
 /// worked, and a log that nobody finds is worth nothing.)
-pub(super) fn log_is_in_use(database: &Path) -> std::io::Result<()> {
-    sync_folder(database)?;
+pub(super) fn log_is_in_use(folder: &Folder, database: &Path) -> std::io::Result<bool> {
+    folder.sync()?;
     if !mark(database).exists()
         && let Err(error) = create_private(&mark(database))
     {
         tracing::debug!(%error, "the mark beside the log could not be written");
+        return Ok(false);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// All of the log is about to be written back.

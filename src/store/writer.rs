@@ -18,6 +18,7 @@ use super::batch::{self, Urgency};
 use super::desk::Desk;
 use super::disk::{self, OpenFiles};
 use super::handle::lock;
+use super::open::Folder;
 use super::request::{Answers, ClientAsk, EngineAsk, Reply};
 use super::tally::Tally;
 use super::trouble::{
@@ -55,6 +56,7 @@ const CHECKPOINT_PAGES: i32 = 8000;
 pub(super) struct Writer {
     pub(super) desk: Desk,
     pub(super) path: PathBuf,
+    pub(super) folder: Folder,
     pub(super) engine: mpsc::Receiver<EngineAsk>,
     pub(super) clients: mpsc::Receiver<ClientAsk>,
     pub(super) events: mpsc::Sender<StoreEvent>,
@@ -390,8 +392,9 @@ impl Writer {
             self.commits.add(self.desk.clock.instant().since(began), open.requests);
             // What went into a file that nobody finds again is nobody's receipt.
             self.see_files()?;
-            if !std::mem::replace(&mut state.log_in_use, true) {
-                rescue::log_is_in_use(&self.path).map_err(|error| unsynced(&error))?;
+            if !state.log_in_use {
+                let marked = rescue::log_is_in_use(&self.folder, &self.path);
+                state.log_in_use = marked.map_err(|error| unsynced(&error))?;
             }
         }
         let Some(mut open) = state.open.take() else { return Ok(()) };
