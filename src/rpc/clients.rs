@@ -1,6 +1,6 @@
 //! The apps connected now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, metric};
@@ -17,6 +17,45 @@ pub(super) struct Clients(Mutex<Table>);
 struct Table {
     last: u64,
     entries: BTreeMap<u64, ClientStatus>,
+    /// The numbers of those who listen, of those who said no more than their name, and of the others.
+    /// Kept, for a thousand of them are not to be looked through at each `status`.
+    classes: [BTreeSet<u64>; 3],
+    subscriptions: u64,
+}
+
+/// In which of [`Table::classes`] an app is.
+fn class(app: &ClientStatus) -> usize {
+    match app {
+        ClientStatus { subscriptions: 1.., .. } => 0,
+        ClientStatus { name, .. } if !name.is_empty() => 1,
+        ClientStatus { .. } => 2,
+    }
+}
+
+impl Table {
+    fn insert(&mut self, app: ClientStatus) -> u64 {
+        self.last += 1;
+        self.classes[class(&app)].insert(self.last);
+        self.subscriptions += app.subscriptions;
+        self.entries.insert(self.last, app);
+        self.last
+    }
+
+    fn remove(&mut self, number: u64) -> Option<ClientStatus> {
+        let app = self.entries.remove(&number)?;
+        self.classes[class(&app)].remove(&number);
+        self.subscriptions -= app.subscriptions;
+        Some(app)
+    }
+
+    fn change(&mut self, number: u64, change: impl FnOnce(&mut ClientStatus)) {
+        if let Some(mut app) = self.remove(number) {
+            change(&mut app);
+            self.classes[class(&app)].insert(number);
+            self.subscriptions += app.subscriptions;
+            self.entries.insert(number, app);
+        }
+    }
 }
 
 impl Clients {
@@ -28,20 +67,10 @@ impl Clients {
     /// before the others.
     pub(super) fn list(&self) -> (u64, Vec<ClientStatus>) {
         let table = self.lock();
-        let total = table.entries.len();
-        let mut shown: Vec<(u64, &ClientStatus)> = Vec::with_capacity(total.min(SHOWN));
-        let classes: [fn(&ClientStatus) -> bool; 3] = [
-            |app| app.subscriptions > 0,
-            |app| app.subscriptions == 0 && !app.name.is_empty(),
-            |app| app.subscriptions == 0 && app.name.is_empty(),
-        ];
-        for class in classes {
-            let room = SHOWN - shown.len();
-            let of_class = table.entries.iter().filter(|(_, app)| class(app));
-            shown.extend(of_class.take(room).map(|(number, app)| (*number, app)));
-        }
-        shown.sort_by_key(|(number, _)| *number);
-        (total as u64, shown.into_iter().map(|(_, app)| app.clone()).collect())
+        let mut shown: Vec<u64> = table.classes.iter().flatten().copied().take(SHOWN).collect();
+        shown.sort_unstable();
+        let shown = shown.iter().filter_map(|number| table.entries.get(number)).cloned().collect();
+        (table.entries.len() as u64, shown)
     }
 }
 
@@ -56,13 +85,9 @@ impl Entry {
     /// Puts an app into the list.
     pub(super) fn new(clients: Arc<Clients>, backend: Arc<dyn Backend>, peer: Peer) -> Self {
         let number = {
-            let mut table = clients.lock();
-            table.last += 1;
-            let number = table.last;
             let since = backend.now();
-            let status = ClientStatus { name: String::new(), pid: peer.pid, since, subscriptions: 0 };
-            table.entries.insert(number, status);
-            number
+            let app = ClientStatus { name: String::new(), pid: peer.pid, since, subscriptions: 0 };
+            clients.lock().insert(app)
         };
         let entry = Self { clients, backend, number };
         entry.gauge();
@@ -71,23 +96,19 @@ impl Entry {
 
     /// The app said its name.
     pub(super) fn name(&self, name: &str) {
-        if let Some(entry) = self.clients.lock().entries.get_mut(&self.number) {
-            name.clone_into(&mut entry.name);
-        }
+        self.clients.lock().change(self.number, |app| name.clone_into(&mut app.name));
     }
 
     /// It holds so many subscriptions now.
     pub(super) fn subscriptions(&self, count: usize) {
-        if let Some(entry) = self.clients.lock().entries.get_mut(&self.number) {
-            entry.subscriptions = count as u64;
-        }
+        self.clients.lock().change(self.number, |app| app.subscriptions = count as u64);
         self.gauge();
     }
 
     fn gauge(&self) {
         let (clients, subscriptions) = {
             let table = self.clients.lock();
-            (table.entries.len() as u64, table.entries.values().map(|entry| entry.subscriptions).sum::<u64>())
+            (table.entries.len() as u64, table.subscriptions)
         };
         self.backend.gauge(metric::CLIENTS, i64::try_from(clients).unwrap_or(i64::MAX));
         self.backend.gauge(metric::SUBSCRIPTIONS, i64::try_from(subscriptions).unwrap_or(i64::MAX));
@@ -96,7 +117,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.clients.lock().entries.remove(&self.number);
+        self.clients.lock().remove(self.number);
         self.gauge();
     }
 }
