@@ -377,8 +377,10 @@ fn a_server_that_never_reads_costs_no_memory_and_is_left_in_time() {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         (std::thread::spawn(move || never_reads(&listener, &stopped)), stop)
     });
-    // A dialect that asks for nothing at the start: this server answers nothing.
-    let daemon = daemon(&machines, &config(SERVER, "").replace("\"holdline\"", "\"json\""));
+    // A dialect that asks for nothing at the start: this server answers nothing. And nothing but a
+    // reply confirms, for one that echoes no pings would be trusted to have what it was sent.
+    let more = "[outbox]\nconfirm = \"reply\"\n";
+    let daemon = daemon(&machines, &config(SERVER, more).replace("\"holdline\"", "\"json\""));
     daemon.wait_for("connected");
     let mut client = daemon.client();
     let before = resident(&daemon);
