@@ -105,9 +105,8 @@ proptest! {
         bytes in prop_oneof![vec(any::<u8>(), 0..400), odd_answer()],
         piece in 1..500_usize,
     ) {
-        let failure = match answered(&bytes, piece) {
-            Err(failure) => failure,
-            Ok(_) => return Err(TestCaseError::fail("nobody can know the answer to our key")),
+        let Err(failure) = answered(&bytes, piece) else {
+            return Err(TestCaseError::fail("nobody can know the answer to our key"));
         };
         let said = format!("{failure} {}", failure.hint());
         prop_assert!(said.len() <= SAID_MAX, "{} bytes: {said}", said.len());
