@@ -92,15 +92,12 @@ impl LinkLog {
         let text = format!("{} {why}", now.label);
         let loudness = loudness(now.state);
         let new = Told { first: at, next: at + PAUSE, pause: PAUSE, times: 1 };
-        let told = match self.told.get_mut(&(now.state, kind)) {
-            None => {
-                self.told.insert((now.state, kind), new);
-                if now.state == LinkState::Connected {
-                    self.connected = Some(at);
-                }
-                return Some((loudness, text));
+        let Some(told) = self.told.get_mut(&(now.state, kind)) else {
+            self.told.insert((now.state, kind), new);
+            if now.state == LinkState::Connected {
+                self.connected = Some(at);
             }
-            Some(told) => told,
+            return Some((loudness, text));
         };
         told.times += 1;
         if now.state == LinkState::Connected {

@@ -15,6 +15,9 @@ use tokio_rustls::client::TlsStream;
 /// Bytes handed to the system at once, and bytes it may have and not have sent when it is given more
 /// (half of this). Several seconds' worth on the slowest line, and enough for a fast one.
 const UNSENT: usize = 8 * 1024;
+/// Bytes handed over at once where the line has kept up so far. The WebSocket library moves the rest
+/// of its buffer after each write, so small steps through a large message cost the square of it.
+const STEP: usize = 256 * 1024;
 
 /// A TCP connection that counts. The counts tell progress where no whole frame does: that the
 /// server sends (a sign of life), and that it reads (a write is slow, not stalled).
@@ -22,6 +25,9 @@ pub(super) struct Counted {
     tcp: TcpStream,
     read: u64,
     written: u64,
+    /// Bytes handed over with the next write: more each time the system had sent what it was given
+    /// before, few again as soon as it had not.
+    step: usize,
 }
 
 impl Counted {
@@ -30,7 +36,7 @@ impl Counted {
         // be sent. Without it the link still works.
         #[cfg(target_os = "linux")]
         let _ = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT as u32);
-        Self { tcp, read: 0, written: 0 }
+        Self { tcp, read: 0, written: 0, step: UNSENT }
     }
 
     /// Waits until the system has sent nearly all it was given. A write would not wait for that: it
@@ -61,9 +67,23 @@ impl Counted {
         Poll::Ready(Ok(()))
     }
 
+    /// Waits until the system may be given more, and says how much.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self.poll_sent(cx) {
+            Poll::Ready(sent) => Poll::Ready(sent.map(|()| self.step)),
+            Poll::Pending => {
+                self.step = UNSENT;
+                Poll::Pending
+            }
+        }
+    }
+
     fn count_written(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = polled {
             self.written += count as u64;
+            if count >= self.step {
+                self.step = (2 * self.step).min(STEP);
+            }
         }
         polled
     }
@@ -84,8 +104,8 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_sent(cx))?;
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, &buf[..buf.len().min(UNSENT)]);
+        let step = std::task::ready!(self.poll_step(cx))?;
+        let polled = Pin::new(&mut self.tcp).poll_write(cx, &buf[..buf.len().min(step)]);
         self.count_written(polled)
     }
 
@@ -94,11 +114,11 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.poll_sent(cx))?;
+        let step = std::task::ready!(self.poll_step(cx))?;
         let mut fits = 0;
         let count = bufs.iter().take_while(|buf| {
             fits += buf.len();
-            fits <= UNSENT
+            fits <= step
         });
         let count = count.count();
         let polled = match bufs.get(..count) {
@@ -106,7 +126,7 @@ impl AsyncWrite for Counted {
             // The first alone is too much.
             _ => {
                 let first = bufs.first().map_or(&[][..], |buf| buf);
-                Pin::new(&mut self.tcp).poll_write(cx, &first[..first.len().min(UNSENT)])
+                Pin::new(&mut self.tcp).poll_write(cx, &first[..first.len().min(step)])
             }
         };
         self.count_written(polled)

@@ -93,10 +93,8 @@ pub(super) fn int(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
 
 /// As [`int`], where there may be none.
 pub(super) fn maybe_int(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => None,
-        value => Some(value.as_i64().unwrap_or(i64::MIN)),
-    })
+    let value = row.get_ref(column)?;
+    Ok((value != ValueRef::Null).then(|| value.as_i64().unwrap_or(i64::MIN)))
 }
 
 /// Teaches a connection `seal(…)`, over all its arguments, and `resealed(seal, before, after)`,

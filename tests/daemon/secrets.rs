@@ -114,8 +114,8 @@ fn source(kind: &str, daemon: &mut Daemon) -> String {
         }
         "credential" => {
             let folder = daemon.path("credentials");
-            std::fs::create_dir(&folder).unwrap();
-            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+            std::fs::create_dir(&folder).expect("works here");
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).expect("works here");
             daemon.write_private("credentials/token", TOKEN);
             daemon.set_variable("CREDENTIALS_DIRECTORY", &folder.display().to_string());
             "token_credential = \"token\"".into()
@@ -166,7 +166,7 @@ fn printed(daemon: &Daemon) -> String {
         &["reload"],
     ] {
         for before in [&["ctl"][..], &["ctl", "--json"]] {
-            let output = daemon.command(before).args(arguments).output().unwrap();
+            let output = daemon.command(before).args(arguments).output().expect("works here");
             all.push_str(&String::from_utf8_lossy(&output.stdout));
             all.push_str(&String::from_utf8_lossy(&output.stderr));
         }
@@ -174,7 +174,7 @@ fn printed(daemon: &Daemon) -> String {
     for arguments in
         [&["config", "show", "--origin"][..], &["config", "check"], &["config", "show", "--json"]]
     {
-        let output = daemon.command(arguments).output().unwrap();
+        let output = daemon.command(arguments).output().expect("works here");
         all.push_str(&String::from_utf8_lossy(&output.stdout));
         all.push_str(&String::from_utf8_lossy(&output.stderr));
     }
@@ -246,7 +246,7 @@ async fn one_life(kind: &'static str, method: (&'static str, &'static str), leve
         let sent = server.requests().iter().filter(|request| format!("{request:?}").contains(MARK)).count();
         assert!(sent >= 15, "the credential was sent with every request: {sent}");
         // A reload that is refused quotes the line that is wrong.
-        let good = std::fs::read_to_string(daemon.config_path()).unwrap();
+        let good = std::fs::read_to_string(daemon.config_path()).expect("works here");
         daemon.write_config(&good.replace("X-Secret =", "X-Secret = 5 #").replace("[auth]", "[autth]"));
         let refused = daemon.client().call("config.reload", &json!({})).expect_err("refused");
         daemon.write_config(&good);
@@ -403,7 +403,7 @@ fn files_are_ours_alone_whatever_the_mask_was() {
     let mut seen = 0;
     for folder in ["state/holdline", "runtime/holdline"] {
         assert_eq!(mode(&daemon.path(folder)), 0o700, "{folder}");
-        for entry in std::fs::read_dir(daemon.path(folder)).unwrap().flatten() {
+        for entry in std::fs::read_dir(daemon.path(folder)).expect("works here").flatten() {
             assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
             seen += 1;
         }
@@ -413,7 +413,7 @@ fn files_are_ours_alone_whatever_the_mask_was() {
 }
 
 fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    std::fs::metadata(path).expect("works here").permissions().mode() & 0o777
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Hunt {
                 let text = engine.encode([&vec![0; before], MARK.as_bytes()].concat());
                 let begins = (before * 8).div_ceil(6);
                 let ends = (before + MARK.len()) * 8 / 6;
-                spellings.push(("base64", text[begins..ends].as_bytes().to_vec()));
+                spellings.push(("base64", text.as_bytes()[begins..ends].to_vec()));
             }
         }
         Self { spellings, hits: Vec::new() }

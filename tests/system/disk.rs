@@ -386,7 +386,8 @@ fn p14_spoilt_files_are_set_aside_salvaged_and_told() {
             .and_then(|file| file.set_len(length / 2))
             .expect("cut");
     };
-    let cases: [(&str, &dyn Fn(&Path), usize); 4] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(&Path), usize);
+    let cases: [Case<'_>; 4] = [
         ("cut in half", &cut, 1),
         ("empty", &|path| std::fs::write(path, "").expect("written"), 0),
         ("something else", &|path| std::fs::write(path, "this is no database\n").expect("written"), 0),

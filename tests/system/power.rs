@@ -50,8 +50,7 @@ fn cut_power(kind: &'static str, durability: &str, cuts: usize, servers: &[Arc<D
     let mut random = fastrand::Rng::with_seed(cuts as u64);
     let mut result = Result::default();
     let mut known = std::collections::BTreeSet::new();
-    for round in 0..cuts {
-        let server = &servers[round];
+    for (round, server) in servers.iter().enumerate().take(cuts) {
         daemon.write_config(&format!(
             "[server]\nurl = \"{}\"\ndialect = \"holdline\"\n[reconnect]\ndelays = [\"100ms\"]\n{durability}",
             server.url()

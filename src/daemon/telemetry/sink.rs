@@ -60,12 +60,12 @@ impl Sink {
         let mut waiting = 0;
         for line in lines {
             #[cfg(unix)]
-            if let Self::Journal(journal) = self {
-                if journal.send(line).is_ok() {
-                    continue;
-                }
-                // It is being restarted, perhaps; standard error leads there as well.
+            if let Self::Journal(journal) = self
+                && journal.send(line).is_ok()
+            {
+                continue;
             }
+            // A journal that does not take it is being restarted, perhaps: standard error leads there too.
             self.render(line, &mut text);
             waiting += 1;
             if text.len() >= CHUNK {

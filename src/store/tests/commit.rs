@@ -32,6 +32,7 @@ fn loaded(dir: &tempfile::TempDir) -> (Writer, Vec<Answer>, mpsc::Receiver<Store
     engine.try_send(EngineAsk::Records(vec![(0, record)])).unwrap();
     let writer = Writer {
         desk: found.desk,
+        folder: open::Folder::of(&settings.path).unwrap(),
         path: settings.path,
         engine: engine_asks,
         clients: client_asks,
@@ -196,6 +197,7 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
     let (events, mut told) = mpsc::channel(16);
     let writer = Writer {
         desk: found.desk,
+        folder: open::Folder::of(&room.path()).unwrap(),
         path: room.path(),
         engine: engine_asks,
         clients: client_asks,
