@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::stats::now;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_holdline");
+/// The program that is measured: the one built along, unless `HOLDLINE_TEST_PROGRAM` names another.
+fn program() -> String {
+    std::env::var("HOLDLINE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_holdline").to_owned())
+}
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A child process, ended by its id when this is dropped.
@@ -45,7 +48,7 @@ impl Subject {
     /// Starts both in `dir`.
     pub(crate) fn start(dir: &Path, durability: &str) -> Self {
         let port = free_port();
-        let server = Command::new(BINARY)
+        let server = Command::new(program())
             .args(["dev-server", "--listen", &format!("127.0.0.1:{port}"), "--acks", "cumulative"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -65,7 +68,7 @@ impl Subject {
         private(&config, 0o600);
         private(dir, 0o700);
         let socket = dir.join("run").join("bench.sock");
-        let daemon = Command::new(BINARY)
+        let daemon = Command::new(program())
             .args(["run", "--config"])
             .arg(&config)
             .env("HOLDLINE_STATE_DIR", dir.join("state"))
@@ -232,6 +235,6 @@ pub(crate) fn rss(pid: u32) -> f64 {
 /// Size of the binary that was measured, in MB.
 pub(crate) fn binary_size() -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a file's size")]
-    let bytes = std::fs::metadata(BINARY).expect("the binary").len() as f64;
+    let bytes = std::fs::metadata(program()).expect("the binary").len() as f64;
     bytes / 1e6
 }

@@ -3,6 +3,7 @@
 /// Files that are made from now on are ours alone; no memory image is written when the process dies,
 /// and other processes of the same user cannot look into it. Gives what could not be had.
 pub(super) fn raise() -> Vec<String> {
+    #[cfg_attr(not(unix), allow(unused_mut, reason = "elsewhere there is nothing to raise"))]
     let mut missing = Vec::new();
     #[cfg(unix)]
     {

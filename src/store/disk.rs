@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::open::beside;
+use super::files::beside;
 
 /// With less free space than this nothing new is taken in, so that what is there can still end:
 /// ends of messages, the log's way back into the file, and whatever else shares the disk.

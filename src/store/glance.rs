@@ -5,8 +5,8 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::disk;
+use super::files::file_bytes;
 use super::migrations::{APPLICATION_ID, MIGRATIONS, version_of};
-use super::open::file_bytes;
 
 /// What a file looks like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

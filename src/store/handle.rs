@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkup::Checkup;
 use super::deeds::Deed;
 use super::disk::OpenFiles;
+use super::files::{Folder, file_bytes};
 use super::open::{self, OpenError};
 use super::reader::{self, Question};
 use super::request::{ClientAsk, EngineAsk};
@@ -101,7 +102,7 @@ impl Store {
         let remembered = memory::remembered(&found.desk.conn, &found.desk.settings.server_key)
             .map_err(|error| storage(error.to_string()))?;
         let found_clock = found.desk.clock;
-        let counters = Arc::new(Mutex::new(found.desk.tally.counters(open::file_bytes(&path))));
+        let counters = Arc::new(Mutex::new(found.desk.tally.counters(file_bytes(&path))));
 
         let files = Arc::new(Mutex::new(OpenFiles::of(&path)));
         let concern = Arc::new(Mutex::new(None));
@@ -113,7 +114,7 @@ impl Store {
         let writer = Writer {
             desk: found.desk,
             path: path.clone(),
-            folder: open::Folder::of(&path).map_err(|error| storage(error.to_string()))?,
+            folder: Folder::of(&path).map_err(|error| storage(error.to_string()))?,
             engine: engine_asks,
             clients: client_asks,
             events: events_in,

@@ -66,10 +66,10 @@ pub(super) fn copy_to(conn: &Connection, target: &Path) -> rusqlite::Result<()> 
             Some(format!("the copy of the database at {} failed: {error}", target.display())),
         )
     };
-    super::open::remove_if_there(&unfinished).map_err(io)?;
-    super::open::create_private(&unfinished).map_err(io)?;
+    super::files::remove_if_there(&unfinished).map_err(io)?;
+    super::files::create_private(&unfinished).map_err(io)?;
     conn.backup("main", &unfinished, None::<fn(rusqlite::backup::Progress)>)?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
     std::fs::rename(&unfinished, target).map_err(io)?;
-    super::open::sync_folder(target).map_err(io)
+    super::files::sync_folder(target).map_err(io)
 }

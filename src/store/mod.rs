@@ -27,6 +27,7 @@ mod desk;
 mod disk;
 mod due;
 mod ends;
+mod files;
 mod glance;
 mod handle;
 mod hop;

@@ -4,8 +4,7 @@
 //! A new file is built under another name and renamed when it is whole, so a file under the right
 //! name is never half made.
 
-use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -15,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::desk::{Desk, Told};
+use super::files::{beside, create_private, remove_if_there, sync_folder};
 use super::migrations::{self, APPLICATION_ID, MIGRATIONS};
 use super::tally::Tally;
 use super::trouble::{damaged, is_damage};
@@ -454,62 +454,4 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags)?;
     set_up(&conn, 1024)?;
     Ok(conn)
-}
-
-/// `path` with something added to its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-/// Size of the database and its log.
-pub(super) fn file_bytes(path: &Path) -> u64 {
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    size(path) + size(&beside(path, "-wal"))
-}
-
-/// Creates an empty file nobody else can read; SQLite gives its log the same mode.
-pub(super) fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path).map(drop)
-}
-
-pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// The folder of the database, held open: that a name in it lasts must not depend on a file being
-/// left to open.
-#[derive(Debug)]
-pub(super) struct Folder(Option<std::fs::File>);
-
-impl Folder {
-    /// The folder in which `path` lies; none where folders cannot be opened, or it is the current one.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        match path.parent() {
-            #[cfg(unix)]
-            Some(folder) if !folder.as_os_str().is_empty() => std::fs::File::open(folder).map(Some).map(Self),
-            _ => Ok(Self(None)),
-        }
-    }
-
-    /// Makes the names in it last.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.as_ref().map_or(Ok(()), std::fs::File::sync_all)
-    }
-}
-
-/// Makes a rename beside `path` last.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    Folder::of(path)?.sync()
 }

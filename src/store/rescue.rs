@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::disk::Fate;
-use super::open::{Folder, beside, create_private, put_in_place, remove_if_there, sync_folder};
+use super::files::{Folder, beside, create_private, remove_if_there, sync_folder};
+use super::open::put_in_place;
 use super::{OpenError, migrations, suspicion};
 use crate::clock::Clock;
 

@@ -11,11 +11,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use super::codes::{self, int};
+use super::files::{beside, create_private, remove_if_there, sync_folder};
 use super::hop::next_readable;
-use super::open::{
-    OpenError, beside, build, close_whole, create_private, open_sound, put_in_place, remove_if_there,
-    sync_folder,
-};
+use super::open::{OpenError, build, close_whole, open_sound, put_in_place};
 use super::outbox_row::{OutRow, columns};
 use super::wreck::open_damaged;
 use super::{Settings, Stop, inbox, outbox, rescue, seal, suspicion};

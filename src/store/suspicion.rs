@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::open::{beside, remove_if_there, sync_folder};
+use super::files::{beside, remove_if_there, sync_folder};
 
 fn mark(database: &Path) -> PathBuf {
     beside(database, ".suspect")

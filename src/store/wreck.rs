@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::{beside, create_private, remove_if_there};
+use super::files::{beside, create_private, remove_if_there};
 use super::seal;
 use super::wal::{self, Log};
 

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use super::batch::{self, Urgency};
 use super::desk::Desk;
 use super::disk::{self, OpenFiles};
+use super::files::{Folder, file_bytes};
 use super::handle::lock;
-use super::open::Folder;
 use super::request::{Answers, ClientAsk, EngineAsk, Reply};
 use super::tally::Tally;
 use super::trouble::{
@@ -425,8 +425,7 @@ impl Writer {
     }
 
     fn publish_counters(&self) {
-        let bytes =
-            lock(&self.files).map_or_else(|| super::open::file_bytes(&self.path), |files| files.bytes);
+        let bytes = lock(&self.files).map_or_else(|| file_bytes(&self.path), |files| files.bytes);
         let counters = Counters { commits: self.commits.clone(), ..self.desk.tally.counters(bytes) };
         match self.counters.lock() {
             Ok(mut shown) => *shown = counters,

@@ -387,7 +387,10 @@ async fn a_schema_that_is_not_in_order_ends_the_start_with_78_and_a_reload_keeps
         daemon.restart();
         daemon.write_private("config/holdline/order.json", "{");
         let refused = daemon.client().call("config.reload", &json!({})).expect_err("refused");
-        assert!(refused["message"].as_str().is_some_and(|text| text.contains("order.json")), "{refused}");
+        assert!(
+            refused["data"]["detail"].as_str().is_some_and(|text| text.contains("order.json")),
+            "{refused}"
+        );
         let status = daemon.client().call("status", &json!({})).expect("an answer");
         assert!(status["health"].to_string().contains("config_rejected"), "{status}");
         daemon

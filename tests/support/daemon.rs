@@ -12,6 +12,12 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, until_blocking};
 
+/// The program that is tried: the one built along, or the one that `HOLDLINE_TEST_PROGRAM` names (the
+/// release build, or a package's).
+pub fn program() -> String {
+    std::env::var("HOLDLINE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_holdline").to_owned())
+}
+
 /// A daemon and its folders. Dropped, the daemon is killed and the folders are removed.
 pub struct Daemon {
     folder: TempDir,
@@ -185,8 +191,9 @@ impl Daemon {
     }
 
     fn started_by(&self, before: &[String], arguments: &[&str]) -> Command {
+        let program = program();
         let words = before.iter().map(String::as_str);
-        let mut words = words.chain([env!("CARGO_BIN_EXE_holdline")]).chain(arguments.iter().copied());
+        let mut words = words.chain([program.as_str()]).chain(arguments.iter().copied());
         let mut command = Command::new(words.next().unwrap());
         command
             .args(words)

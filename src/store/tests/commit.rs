@@ -32,7 +32,7 @@ fn loaded(dir: &tempfile::TempDir) -> (Writer, Vec<Answer>, mpsc::Receiver<Store
     engine.try_send(EngineAsk::Records(vec![(0, record)])).unwrap();
     let writer = Writer {
         desk: found.desk,
-        folder: open::Folder::of(&settings.path).unwrap(),
+        folder: crate::store::files::Folder::of(&settings.path).unwrap(),
         path: settings.path,
         engine: engine_asks,
         clients: client_asks,
@@ -197,7 +197,7 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
     let (events, mut told) = mpsc::channel(16);
     let writer = Writer {
         desk: found.desk,
-        folder: open::Folder::of(&room.path()).unwrap(),
+        folder: crate::store::files::Folder::of(&room.path()).unwrap(),
         path: room.path(),
         engine: engine_asks,
         clients: client_asks,
@@ -239,7 +239,7 @@ async fn after_closing_everything_is_refused_and_the_log_is_gone() {
     let query = EventQuery { from: Seq(1), types: vec![], limit: 1, bytes: 1 };
     assert_eq!(clone.events(query).await.unwrap_err().kind, ErrorKind::ShuttingDown);
     assert!(clone.record(vec![(1, Record::Remember { name: "a".to_owned(), value: None })]).is_err());
-    assert!(!open::beside(&room.path(), "-wal").exists());
+    assert!(!crate::store::files::beside(&room.path(), "-wal").exists());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Room, ended, event, keyed, latest, message, named};
 use crate::clock::Clock;
 use crate::model::{Delivery, Frame, MessageState, NewRow, Payload, RowKind, Seq};
-use crate::store::open::beside;
+use crate::store::files::beside;
 use crate::store::{EventQuery, MessageQuery, Opened, Settings, Store, StoreEvent};
 
 /// What an app could learn of a store.

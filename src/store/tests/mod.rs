@@ -83,9 +83,9 @@ impl Room {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings { path: dir.path().join("default.db"), ..self.settings.clone() };
         for suffix in ["", "-wal"] {
-            let from = super::open::beside(&self.path(), suffix);
+            let from = super::files::beside(&self.path(), suffix);
             if from.exists() {
-                std::fs::copy(&from, super::open::beside(&settings.path, suffix)).unwrap();
+                std::fs::copy(&from, super::files::beside(&settings.path, suffix)).unwrap();
             }
         }
         let opened = open(settings.clone());

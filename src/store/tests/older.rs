@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use super::open;
 use crate::clock::Clock;
 use crate::model::{MessageId, MessageState, RowKind, Seq};
-use crate::store::open::beside;
+use crate::store::files::beside;
 use crate::store::{EventQuery, MessageQuery, Store, migrations};
 
 /// A database that holdline 0.1.0 wrote when its schema was version 1: messages that were

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use super::{Room, event, message, named, open, settings};
 use crate::clock::Clock;
 use crate::model::{Frame, GapReason, MessageState, NewRow, RowKind, Seq};
-use crate::store::open::{Stop, beside, open_sound};
+use crate::store::files::beside;
+use crate::store::open::{Stop, open_sound};
 use crate::store::{EventQuery, MessageQuery, OpenError, Store, migrations, salvage};
 
 fn all_events() -> EventQuery {
