@@ -18,6 +18,9 @@ const UNSENT: usize = 8 * 1024;
 /// Bytes handed over at once where the line has kept up so far. The WebSocket library moves the rest
 /// of its buffer after each write, so small steps through a large message cost the square of it.
 const STEP: usize = 256 * 1024;
+/// But never more than this part of what waits: below half a MiB nothing is gained by it, and a slow
+/// line that took its first steps at once (its queues were empty) would look dead behind a large one.
+const PART: usize = 64;
 
 /// A TCP connection that counts. The counts tell progress where no whole frame does: that the
 /// server sends (a sign of life), and that it reads (a write is slow, not stalled).
@@ -68,9 +71,9 @@ impl Counted {
     }
 
     /// Waits until the system may be given more, and says how much.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_step(&mut self, cx: &mut Context<'_>, waiting: usize) -> Poll<io::Result<usize>> {
         match self.poll_sent(cx) {
-            Poll::Ready(sent) => Poll::Ready(sent.map(|()| self.step)),
+            Poll::Ready(sent) => Poll::Ready(sent.map(|()| self.step.min(UNSENT.max(waiting / PART)))),
             Poll::Pending => {
                 self.step = UNSENT;
                 Poll::Pending
@@ -104,7 +107,7 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let step = std::task::ready!(self.poll_step(cx))?;
+        let step = std::task::ready!(self.poll_step(cx, buf.len()))?;
         let polled = Pin::new(&mut self.tcp).poll_write(cx, &buf[..buf.len().min(step)]);
         self.count_written(polled)
     }
@@ -114,7 +117,8 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let step = std::task::ready!(self.poll_step(cx))?;
+        let waiting = bufs.iter().map(|buf| buf.len()).sum();
+        let step = std::task::ready!(self.poll_step(cx, waiting))?;
         let mut fits = 0;
         let count = bufs.iter().take_while(|buf| {
             fits += buf.len();
