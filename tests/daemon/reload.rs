@@ -1,4 +1,6 @@
 //! A reload of the real program: applied as a whole or not at all, and true to what it answers.
+//!
+//! Long for its table of all keys, which is to be read beside what is done with them.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;

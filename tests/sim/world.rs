@@ -1,4 +1,6 @@
 //! The world around one session: clock, network, store, server, apps, and what goes wrong in it.
+//!
+//! Long, for it is one loop over one state; chaos and checks are files beside it.
 
 mod chaos;
 mod check;

@@ -1,4 +1,6 @@
 //! Disks that are full, fail, refuse, or lose files (P1, P5, P14, P15), seen by apps and by the server.
+//!
+//! Long, for one fault is one test with its own way to bring the disk there; they share the same few helpers.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
