@@ -23,6 +23,8 @@ pub mod engine;
 #[cfg(feature = "daemon")]
 pub mod link;
 #[cfg(feature = "daemon")]
+pub mod notify;
+#[cfg(feature = "daemon")]
 pub mod schema;
 #[cfg(feature = "daemon")]
 pub mod session;

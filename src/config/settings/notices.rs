@@ -10,6 +10,7 @@ use crate::config::kinds::{Count, Data, Flag, JsonPointer, List, OneOf, Span, Te
 use crate::config::section::Section;
 use crate::model::TypeGlob;
 use crate::model::json::Pointer;
+pub use crate::notify::Urgency;
 
 /// `[notifications]` and `[[notify]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,15 +75,6 @@ pub enum NotifyOn {
     Type(TypeGlob),
     /// Changes of the link that need a person.
     Link,
-}
-
-/// How loud a notification is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Urgency {
-    Low,
-    Normal,
-    Critical,
 }
 
 /// Most rules.
