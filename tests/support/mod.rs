@@ -18,6 +18,8 @@ pub mod needs;
 pub mod raw;
 pub mod server;
 pub mod tls;
+#[cfg(target_os = "linux")]
+pub mod user_manager;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ mod foreign;
 mod front;
 mod journal;
 mod machines;
+mod manager;
 mod network;
 mod power;
 mod proxies;
