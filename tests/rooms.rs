@@ -104,7 +104,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("crc32fast", &["store"]),
+    // Files of a service are known again by a sum.
+    ("crc32fast", &["store", "cli"]),
     ("fastrand", &["session", "dialect", "link", "engine", "daemon", "dev_server"]),
     ("futures_util", &["link", "rpc", "dev_server"]),
     ("http", &["link", "dev_server"]),
@@ -118,7 +119,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify_rust", &["notify"]),
     ("percent_encoding", &["link", "config", "dialect", "dev_server"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["clock", "ipc", "config", "link", "store", "daemon"]),
+    ("rustix", &["clock", "ipc", "config", "link", "store", "daemon", "cli"]),
     ("rustls_pki_types", &["link"]),
     ("rustls_platform_verifier", &["link"]),
     ("schemars", &["model", "rpc"]),

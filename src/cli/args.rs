@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{completions, config, ctl, demo, dev_server, dialect, run};
+use super::{completions, config, ctl, demo, dev_server, dialect, run, service};
 use crate::config::units::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Config(config::Args),
     /// The languages servers are spoken to in
     Dialect(dialect::Args),
+    /// Run as a service of this user: install, uninstall, start, stop, status
+    Service(service::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page

@@ -18,6 +18,7 @@ mod network;
 mod power;
 mod proxies;
 mod secrets;
+mod service;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;

@@ -35,6 +35,8 @@ use crate::config::{self, Environment, Places, Sources};
 use crate::model::{Event, Gap, Instant, Level, LinkState, MessageId, MessageState};
 use crate::rpc::api::{ClientInfo, HelloParams};
 
+pub(super) use stop::held as is_held;
+
 const EXAMPLES: &str = "\
 Examples:
   holdline ctl status                              how it stands

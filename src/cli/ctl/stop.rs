@@ -41,6 +41,6 @@ impl Args {
 }
 
 /// Whether the daemon still holds its lock, which it does to the very end.
-fn held(lock: &Path) -> bool {
+pub(in crate::cli) fn held(lock: &Path) -> bool {
     File::open(lock).is_ok_and(|file| file.try_lock_shared().is_err())
 }
