@@ -3,6 +3,7 @@
 //! Best effort by design: whatever happens here, nothing waits for it. Storing, acknowledging and
 //! serving go on as if this room did not exist.
 
+pub mod desktop;
 mod notice;
 
 pub use notice::{Notice, Screen, Trouble, Urgency};
