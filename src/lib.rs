@@ -25,6 +25,8 @@ pub mod link;
 #[cfg(feature = "daemon")]
 pub mod notify;
 #[cfg(feature = "daemon")]
+pub mod program;
+#[cfg(feature = "daemon")]
 pub mod schema;
 #[cfg(feature = "daemon")]
 pub mod session;

@@ -20,9 +20,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ipc", &["model"]),
     ("dialect", &["model"]),
     ("store", &["clock", "model"]),
-    ("link", &["model", "clock"]),
+    // The token's command and the commands of notification rules are started in the same way.
+    ("program", &[]),
+    ("link", &["program", "model", "clock"]),
     ("rpc", &["ipc", "model"]),
-    ("notify", &["clock", "model"]),
+    ("notify", &["program", "clock", "model"]),
     // What is wrong with a schema or a template is said with the line of the key that holds it; the
     // name of the Windows pipe holds the user, and `ipc` knows who that is.
     ("config", &["schema", "notify", "ipc", "model"]),
@@ -89,6 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "clock",
             "link",
             "notify",
+            "program",
             "store",
             "engine",
             "daemon",
@@ -119,7 +122,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify_rust", &["notify"]),
     ("percent_encoding", &["link", "config", "dialect", "dev_server"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["clock", "ipc", "config", "link", "store", "daemon", "cli"]),
+    ("rustix", &["clock", "ipc", "config", "link", "program", "store", "daemon", "cli"]),
     ("rustls_pki_types", &["link"]),
     ("rustls_platform_verifier", &["link"]),
     ("schemars", &["model", "rpc"]),

@@ -14,6 +14,7 @@ use tokio::sync::watch::Receiver;
 pub use self::expiry::expires_at;
 use self::watch::Watch;
 use crate::model::{CredentialFault, Secret};
+use crate::program;
 
 /// Largest credential, in bytes: far above any token, far below what would hurt.
 pub const CREDENTIAL_MAX: usize = 64 * 1024;
@@ -52,7 +53,7 @@ impl Credentials {
     pub fn new(source: Source) -> Self {
         let captured = match &source {
             Source::Env(name) => {
-                command::keep_from_programs(name);
+                program::keep_from_programs(name);
                 std::env::var(name).ok().map(Secret::new)
             }
             Source::None | Source::File(_) | Source::Command(_) => None,

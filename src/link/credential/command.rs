@@ -1,36 +1,25 @@
 //! A credential from a command: no shell, a deadline, and nothing of what it prints is shown.
 
-use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::CREDENTIAL_MAX;
 use crate::model::{CredentialFault, Secret};
+use crate::program::{self, End};
 
 /// How long the command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Variables that held a credential in this run: what a reload took the credential from before is no
-/// business of the programs that are started after it.
-static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-/// Keeps this variable from the programs that are started from now on.
-pub(super) fn keep_from_programs(variable: &str) {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner).insert(variable.to_owned());
-}
 
 pub(super) async fn run(argv: &[String]) -> Result<Secret, CredentialFault> {
     run_within(argv, DEADLINE).await
 }
 
 pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Secret, CredentialFault> {
-    let Some((program, arguments)) = argv.split_first() else {
+    let (Some(mut command), Some(program)) = (program::command(argv), argv.first()) else {
         return Err(CredentialFault {
             text: "auth.token_command names no program".into(),
             hint: "auth.token_command takes a list: program, arguments".into(),
@@ -41,16 +30,9 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
         hint: "run it by hand in the daemon's environment to see what it says".into(),
     };
 
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
     // Programs print secrets into their complaints; nothing of them may reach our log.
     command.stderr(Stdio::null());
-    for variable in HELD.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        command.env_remove(variable);
-    }
-    // A group of its own, so that what the command starts ends with it.
-    #[cfg(unix)]
-    command.process_group(0);
     let mut child = command.spawn().map_err(|error| fault(format!("cannot be started: {error}")))?;
 
     // As large as it may become: growing would leave a part of it behind.
@@ -60,7 +42,7 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
         stdout.take(CREDENTIAL_MAX as u64 + 1).read_to_end(&mut output).await?;
         if output.len() > CREDENTIAL_MAX {
             // It may wait for ever for somebody to take the rest.
-            end(&mut child);
+            program::end(&mut child, End::Now);
         }
         child.wait().await
     };
@@ -68,7 +50,7 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
     let text = std::str::from_utf8(&output).map(Secret::new);
     let status = match ended {
         Err(_elapsed) => {
-            end(&mut child);
+            program::end(&mut child, End::Now);
             return Err(fault(format!("did not end within {} s", deadline.as_secs())));
         }
         Ok(Err(error)) => return Err(fault(format!("could not be listened to: {error}"))),
@@ -82,13 +64,4 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
         Ok(text) => Ok(text),
         Err(_) => Err(fault("printed something that is not UTF-8 text".into())),
     }
-}
-
-fn end(child: &mut Child) {
-    #[cfg(unix)]
-    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
-        // It may have ended by itself in between.
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-    }
-    let _ = child.start_kill();
 }
