@@ -84,7 +84,15 @@ fn serve(stream: &UnixStream, answer: &impl Fn(&Value) -> Value) {
 #[test]
 fn help_begins_with_examples() {
     let home = Home::new();
-    for args in [&["--help"][..], &["ctl", "--help"], &["ctl", "send", "-h"], &["ctl", "events", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["ctl", "--help"],
+        &["ctl", "send", "-h"],
+        &["ctl", "events", "--help"],
+        &["service", "--help"],
+        &["service", "install", "-h"],
+        &["service", "uninstall", "-h"],
+    ] {
         let output = home.run(args);
         assert_eq!(code(&output), 0, "{args:?}");
         assert!(out(&output).starts_with("Examples:\n  "), "{args:?}: {}", out(&output));
@@ -384,10 +392,12 @@ fn shells_and_man_get_their_files() {
         let output = home.run(&["completions", shell]);
         assert_eq!(code(&output), 0, "{shell}");
         assert!(out(&output).contains("dev-server"), "{shell}");
+        assert!(out(&output).contains("uninstall") && out(&output).contains("dry-run"), "{shell}");
     }
     let page = home.run(&["man"]);
     assert_eq!(code(&page), 0);
     assert!(out(&page).contains(".TH holdline 1"), "{}", out(&page));
+    assert!(out(&page).contains("holdline\\-service"), "{}", out(&page));
 }
 
 #[test]

@@ -329,8 +329,8 @@ fn a_configuration_that_is_not_in_order_is_refused_and_one_that_breaks_is_told_o
         return;
     }
     let manager = UserManager::start();
-    let told = service(&manager, &["install"]).exits(78);
-    assert!(told.contains("holdline config init"), "{told}");
+    let told = service(&manager, &["install", "--profile", "work"]).exits(78);
+    assert!(told.contains("holdline config init --profile work"), "{told}");
     manager.write(".config/holdline/config.toml", "[server]\nurl = \"ws://127.0.0.1:9/\"\n[reconect]\n");
     let told = service(&manager, &["install"]).exits(78);
     assert!(told.contains("did you mean `reconnect`?") && told.contains("config.toml:3:2"), "{told}");

@@ -238,8 +238,18 @@ impl Work {
             }
             return Ok(());
         }
-        let mut failed = Failed::new(reply.exit, "the configuration is not in order; nothing was installed")
-            .detail(reply.notes);
+        let flag = self.manager.site().flag();
+        // What is wrong is said in the words of `config check`.
+        let message =
+            if shell.json() { "the configuration is not in order; nothing was installed" } else { "" };
+        let hint = if self.places.config.exists() {
+            "nothing was installed; once this is in order, the same command again".to_owned()
+        } else {
+            format!(
+                "nothing was installed; `holdline config init{flag} --url wss://HOST/`, then the same command again"
+            )
+        };
+        let mut failed = Failed::new(reply.exit, message).detail(reply.notes).hint(hint);
         if let Some(problems) = reply.json.get("problems") {
             failed.extra.insert("problems".to_owned(), problems.clone());
         }
@@ -252,7 +262,7 @@ impl Work {
         let json = shell.json();
         if !json {
             for what in &plan.settled {
-                shell.print(&say::settled(what, dry))?;
+                shell.print(&say::settled(&site.short(what), dry))?;
             }
         }
         for (done, step) in plan.steps.iter().enumerate() {

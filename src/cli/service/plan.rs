@@ -284,7 +284,7 @@ pub(super) fn run_fine(words: &[&str], fine: &'static [i32]) -> Step {
 pub(super) struct Plan {
     /// In this order.
     pub(super) steps: Vec<Step>,
-    /// What is already as it should be.
+    /// Paths of files that are as they should be.
     pub(super) settled: Vec<String>,
     /// How it stands then, as a sentence.
     pub(super) headline: String,
@@ -439,7 +439,7 @@ pub(super) fn write(
     let mut changed = false;
     for (item, standing) in items.into_iter().zip(standings) {
         match standing {
-            Standing::Same => plan.settled.push(site.short(&item.path)),
+            Standing::Same => plan.settled.push(item.path),
             Standing::Edited | Standing::Foreign(_) | Standing::Hidden(_) => {
                 plan.steps.push(Step::SetAside { path: item.path.clone(), to: aside(&item.path, seen) });
                 plan.steps.push(Step::Write { item, new: true });

@@ -83,19 +83,19 @@ pub(super) fn plan_json(verb: &str, manager: &dyn Manager, plan: &Plan, dry: boo
     })
 }
 
-/// How the files of a service stand.
-fn files(manager: &dyn Manager, seen: &Seen) -> Vec<(String, &'static str)> {
+/// How the files of a service stand: a word for programs, and some for people.
+fn files(manager: &dyn Manager, seen: &Seen) -> Vec<(String, &'static str, &'static str)> {
     let items = manager.items(super::Wanted::default(), seen);
     let all = items.iter().filter_map(|item| {
-        let how = match standing(item, seen.file(&item.path)) {
+        let (word, how) = match standing(item, seen.file(&item.path)) {
             Standing::Absent => return None,
-            Standing::Same => "as installed",
-            Standing::Ours => "of another version, or for another program",
-            Standing::Edited => "edited since it was installed",
-            Standing::Foreign(_) => "not from `holdline service`",
-            Standing::Hidden(_) => "which we may not see",
+            Standing::Same => ("same", "as installed"),
+            Standing::Ours => ("older", "of another version, or for another program"),
+            Standing::Edited => ("edited", "edited since it was installed"),
+            Standing::Foreign(_) => ("foreign", "not from `holdline service`"),
+            Standing::Hidden(_) => ("hidden", "which we may not see"),
         };
-        Some((item.path.clone(), how))
+        Some((item.path.clone(), word, how))
     });
     all.collect()
 }
@@ -175,7 +175,7 @@ pub(super) fn status(manager: &dyn Manager, seen: &Seen, state: &State, reader: 
         let pid = state.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
         text.push_str(&field("program", &format!("{}{pid}{other}", plain(&site.short(program)))));
     }
-    for (path, how) in files(manager, seen) {
+    for (path, _, how) in files(manager, seen) {
         text.push_str(&field("file", &format!("{}, {how}", plain(&site.short(&path)))));
     }
     text.push_str(&field("log", &plain(&manager.log())));
@@ -191,7 +191,7 @@ pub(super) fn status_json(manager: &dyn Manager, seen: &Seen, state: &State) -> 
         Activity::Failed(why) => ("failed", Some(why)),
     };
     let files: Vec<Json> =
-        files(manager, seen).into_iter().map(|(path, how)| json!({ "path": path, "how": how })).collect();
+        files(manager, seen).into_iter().map(|(path, word, _)| json!({ "path": path, "is": word })).collect();
     json!({
         "profile": manager.site().profile,
         "manager": manager.name(),

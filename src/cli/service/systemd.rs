@@ -211,7 +211,8 @@ impl Manager for Systemd {
         let own = self.path(self.file());
         if let Some(path) = self.packaged(seen).filter(|_| *seen.file(&own) == Found::Absent) {
             items.retain(|item| item.path != own);
-            plan.settled.push(format!("{path}, which came with the program"));
+            plan.settled.push(path);
+            plan.note("Unit", "the one that came with the program");
         }
         let changed = plan::write(site, items, seen, wanted.force, &mut plan)?;
         if let Some(why) = &state.unreachable {

@@ -129,7 +129,7 @@ fn stopped(platform: Platform, of: &dyn Manager) -> Seen {
 fn told(of: &dyn Manager, plan: Result<Plan, Failed>) -> String {
     let styled = match plan {
         Ok(plan) => {
-            let settled = plan.settled.iter().map(|what| say::settled(what, true));
+            let settled = plan.settled.iter().map(|what| say::settled(&of.site().short(what), true));
             let steps = plan.steps.iter().map(|step| say::step(step, of.site(), true));
             let lines: String = settled.chain(steps).collect();
             format!("{lines}{}[exits {}]\n", say::conclusion(&plan, true), plan.exit.code())
