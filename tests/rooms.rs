@@ -110,7 +110,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // Files of a service are known again by a sum.
     ("crc32fast", &["store", "cli"]),
     ("fastrand", &["session", "dialect", "link", "engine", "daemon", "dev_server"]),
-    ("futures_util", &["link", "rpc", "dev_server"]),
+    ("futures_util", &["link", "rpc", "daemon", "dev_server"]),
     ("http", &["link", "dev_server"]),
     ("httparse", &["link"]),
     ("interprocess", &["ipc"]),

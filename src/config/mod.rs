@@ -31,8 +31,8 @@ pub use reader::{Entry, KeyDoc, Origin};
 pub use server_url::ServerUrl;
 pub use settings::{
     Auth, AuthMethod, Config, DialectChoice, Difference, Heartbeat, HeartbeatMode, Inbox, Ipc, Lane,
-    LinkOptions, Log, LogFormat, Metrics, Notifications, NotifyOn, NotifyRule, Outbox, QuietRange, Reconnect,
-    Server, SignIn, Store, Tls, TokenSource, Urgency, Weekday, load, reference,
+    LinkOptions, Log, LogFormat, Metrics, Notifications, NotifyOn, NotifyRule, OnSuspend, Outbox, QuietRange,
+    Reconnect, Server, SignIn, Store, Tls, TokenSource, Urgency, Weekday, load, reference,
 };
 pub use show::{show, show_json};
 pub use starter::starter;

@@ -17,6 +17,8 @@ mod metrics;
 mod network;
 mod pages;
 mod policy;
+#[cfg(target_os = "linux")]
+mod power;
 mod quarantine;
 mod ready;
 mod reload;

@@ -8,7 +8,7 @@ use super::assemble::Assembly;
 use super::backend::Daemon;
 use super::contents::Contents;
 use super::{EXIT_BUG, ready, telemetry};
-use crate::config::{self, Config, Difference, Problem, Severity as Weight, Sources};
+use crate::config::{self, Config, Difference, OnSuspend, Problem, Severity as Weight, Sources};
 use crate::engine::{Command, NewServer, Route};
 use crate::model::{ErrorKind, HealthEntry, Refusal, Severity};
 use crate::rpc::api::ReloadResult;
@@ -22,6 +22,7 @@ pub(super) struct Reloader {
     started: Config,
     in_force: Mutex<InForce>,
     route: watch::Sender<Route>,
+    on_suspend: watch::Sender<OnSuspend>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -34,12 +35,14 @@ struct InForce {
 
 impl Reloader {
     pub(super) fn new(sources: Sources, config: Config, route: watch::Sender<Route>) -> Self {
+        let on_suspend = config.link.on_suspend;
         let in_force = InForce { contents: Contents::of(&config), config: config.clone() };
         Self {
             sources,
             started: config,
             in_force: Mutex::new(in_force),
             route,
+            on_suspend: watch::Sender::new(on_suspend),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -57,6 +60,12 @@ impl Reloader {
     /// The way to the server that is dialled now.
     pub(super) fn route(&self) -> Route {
         self.route.borrow().clone()
+    }
+
+    /// What is to happen when the machine goes to sleep.
+    #[cfg(target_os = "linux")]
+    pub(super) fn on_suspend(&self) -> watch::Receiver<OnSuspend> {
+        self.on_suspend.subscribe()
     }
 
     /// The configuration in force, without anything secret.
@@ -138,6 +147,7 @@ async fn take_up(daemon: &Daemon) -> Result<ReloadResult, Refusal> {
     for warning in &newer.config.warnings {
         tracing::warn!("{}", warning.message);
     }
+    reloader.on_suspend.send_replace(newer.config.link.on_suspend);
     *reloader.in_force.lock().unwrap_or_else(PoisonError::into_inner) = newer;
     daemon.fanout.health.clear(REJECTED);
     let Difference { changed, reconnect, needs_restart } = difference;

@@ -143,6 +143,12 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         route.clone(),
         engine.clone(),
     )));
+    #[cfg(target_os = "linux")]
+    tokio::spawn(background.clone().run_until_cancelled_owned(super::power::watch_sleep(
+        daemon.reloader.on_suspend(),
+        engine.clone(),
+        store.clone(),
+    )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(
         background.clone().run_until_cancelled_owned(link_log::keep(fanout.link.subscribe(), clock)),

@@ -58,6 +58,14 @@ impl Loop {
                 }
             }
             Command::Hint(input) => self.input(input),
+            Command::Sleep { closed } => {
+                self.punctual.sleep_announced(self.clock.instant());
+                if closed.is_some() {
+                    self.falling_asleep = closed;
+                    self.input(Input::Sleep);
+                }
+            }
+            Command::Woke => self.told_of_wake(),
             Command::Stop => {
                 if self.stop_by.is_none() {
                     self.stop_by = Some(self.clock.instant() + STOP_GRACE);

@@ -98,8 +98,16 @@ pub enum Command {
         /// server.
         server: Option<NewServer>,
     },
-    /// The machine woke, the network changed, the credential changed.
+    /// The network changed, the credential changed.
     Hint(session::Input),
+    /// The machine is about to sleep.
+    Sleep {
+        /// To be told once the link is closed and what the loop knows is with the store; none: the
+        /// link stays.
+        closed: Option<oneshot::Sender<()>>,
+    },
+    /// The system says that the machine woke, or stays awake after all.
+    Woke,
     /// End the session: close the link, then end the loop.
     Stop,
 }

@@ -15,6 +15,8 @@ const LATE: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_millis(300);
 /// So late that the machine slept, or as good as that.
 const AS_IF_ASLEEP: Duration = Duration::from_secs(5);
+/// The system's word for a wake may come this long after the clocks showed it.
+const SAME_WAKE: Duration = Duration::from_secs(30);
 
 /// The loop's sense of time.
 #[derive(Debug)]
@@ -25,17 +27,44 @@ pub(super) struct Punctual {
     due: Option<Instant>,
     /// Nothing is judged before that.
     catch_up: Option<Instant>,
+    /// When the system said that it would sleep.
+    announced: Option<Instant>,
+    /// When the session was last told of a wake.
+    woke: Option<Instant>,
 }
 
 impl Punctual {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { alarm: Alarm::new(clock), vigil: Vigil::new(clock), due: None, catch_up: None }
+        Self {
+            alarm: Alarm::new(clock),
+            vigil: Vigil::new(clock),
+            due: None,
+            catch_up: None,
+            announced: None,
+            woke: None,
+        }
     }
 
     /// Sets the alarm for the next deadline.
     pub(super) fn set(&mut self, deadline: Option<Instant>) {
         self.due = self.catch_up.or(deadline);
         self.alarm.set(self.due);
+    }
+
+    /// The system says that it will sleep.
+    pub(super) const fn sleep_announced(&mut self, now: Instant) {
+        self.announced = Some(now);
+    }
+
+    /// The system says that it woke. False where the clocks told of this very wake before: one wake
+    /// is one dial.
+    fn is_news(&mut self, now: Instant) -> bool {
+        let since = self.announced.take();
+        let told = self.woke.is_some_and(|woke| match since {
+            Some(announced) => woke >= announced,
+            None => now.since(woke) < SAME_WAKE,
+        });
+        !told
     }
 
     /// The alarm rang. How late it is; none where the deadlines may be judged now.
@@ -62,7 +91,7 @@ impl Loop {
             tracing::debug!(late_ms = late.as_millis(), "woken late: what came meanwhile is read first");
             if !self.look_at_clocks() && late >= AS_IF_ASLEEP {
                 tracing::info!("nothing ran here for {} s", late.as_secs());
-                self.input(Input::Woke);
+                self.woke();
             }
         }
         false
@@ -78,9 +107,22 @@ impl Loop {
         let slept = !shift.slept.is_zero();
         if slept {
             tracing::info!("the machine slept for {} s", shift.slept.as_secs());
-            self.input(Input::Woke);
+            self.woke();
         }
         slept
+    }
+
+    /// The system says that the machine woke.
+    pub(super) fn told_of_wake(&mut self) {
+        if !self.look_at_clocks() && self.punctual.is_news(self.clock.instant()) {
+            tracing::info!("the system says that the machine is awake");
+            self.woke();
+        }
+    }
+
+    fn woke(&mut self) {
+        self.punctual.woke = Some(self.clock.instant());
+        self.input(Input::Woke);
     }
 }
 
@@ -95,6 +137,20 @@ mod tests {
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos(millis * 1_000_000)
+    }
+
+    #[tokio::test]
+    async fn a_wake_that_both_the_clocks_and_the_system_tell_of_is_one_wake() {
+        let mut punctual = Punctual::new(Clock::start());
+        assert!(punctual.is_news(at(1_000)), "nothing else told of it");
+        punctual.sleep_announced(at(10_000));
+        punctual.woke = Some(at(5_000));
+        assert!(punctual.is_news(at(28_800_000)), "the last wake was another one");
+        punctual.sleep_announced(at(30_000_000));
+        punctual.woke = Some(at(60_000_000));
+        assert!(!punctual.is_news(at(60_001_000)), "the clocks were first");
+        assert!(!punctual.is_news(at(60_002_000)), "said twice");
+        assert!(punctual.is_news(at(60_040_000)), "an announcement was missed");
     }
 
     #[tokio::test]

@@ -109,6 +109,8 @@ pub(super) struct Loop {
     expiry: Expiry,
     closing: Option<Closing>,
     pub(super) stop_by: Option<Instant>,
+    /// The machine is about to sleep: who waits for the link to be closed.
+    pub(super) falling_asleep: Option<oneshot::Sender<()>>,
 }
 
 /// Runs until it is told to stop, or the store fails.
@@ -140,6 +142,7 @@ pub async fn run(parts: Parts) -> Ending {
         expiry: Expiry::default(),
         closing: None,
         stop_by: None,
+        falling_asleep: None,
     };
     let begin = this.now();
     this.expiry.look_soon(begin);
@@ -150,6 +153,7 @@ pub async fn run(parts: Parts) -> Ending {
         if this.is_done() {
             return Ending::Stopped;
         }
+        this.say_good_night();
         let deadline = this.deadline();
         this.punctual.set(deadline);
         // A pump that has ended has nothing to say but its last words.
@@ -231,6 +235,17 @@ impl Loop {
             Ok(Some(next)) => self.expiry.note(next),
             Ok(None) => {}
             Err(()) => self.expiry.look_soon(self.now()),
+        }
+    }
+
+    /// Tells who waits that the link is closed and nothing is left here.
+    fn say_good_night(&mut self) {
+        if self.link.is_none()
+            && self.asks.is_empty()
+            && let Some(closed) = self.falling_asleep.take()
+        {
+            // Whoever asked may not have waited.
+            let _ = closed.send(());
         }
     }
 

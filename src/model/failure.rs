@@ -503,6 +503,7 @@ impl Failure {
             Self::Protocol { .. } | Self::InvalidUtf8 => {
                 "a fault of the server, or of something on the way to it: show this to who runs it".into()
             }
+            Self::Redial(ReasonKind::Sleeping) => "it dials at once when the machine wakes".into(),
             Self::Lost { .. }
             | Self::HeartbeatTimeout { .. }
             | Self::WriteStalled { .. }
@@ -646,6 +647,7 @@ impl fmt::Display for Failure {
                 reason = "only a few kinds are causes for dialling anew"
             )]
             Self::Redial(kind) => f.write_str(match kind {
+                ReasonKind::Sleeping => "the machine goes to sleep",
                 ReasonKind::Woke => "the machine woke from sleep",
                 ReasonKind::NetworkChanged => "the network changed",
                 ReasonKind::Reloaded => "the configuration changed",

@@ -175,6 +175,8 @@ pub enum ReasonKind {
     ServerError,
     /// There is no usable network.
     NoNetwork,
+    /// The machine goes to sleep, and the line was closed for it.
+    Sleeping,
     /// The machine slept.
     Woke,
     /// The network changed.
@@ -239,6 +241,7 @@ impl ReasonKind {
             Self::ServerRestart => "server_restart",
             Self::ServerError => "server_error",
             Self::NoNetwork => "no_network",
+            Self::Sleeping => "sleeping",
             Self::Woke => "woke",
             Self::NetworkChanged => "network_changed",
             Self::Requested => "requested",

@@ -132,11 +132,11 @@ impl Heartbeat {
         }
     }
 
-    /// An answer must come within `patience` from now: the machine slept, or the network changed.
+    /// An answer must come within `patience` from now: the machine slept, or the network changed. A
+    /// later change counts anew, so one that brings the network back gives the answer its time; that
+    /// the silence as a whole has its end stays as it is.
     pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
-        let by = now + patience;
-        let by = self.urgent.map_or(by, |old| old.by.min(by));
-        self.urgent = Some(Urgent { by, patience });
+        self.urgent = Some(Urgent { by: now + patience, patience });
     }
 
     /// The dialect's own heartbeat was answered.

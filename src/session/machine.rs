@@ -29,6 +29,8 @@ const HELD_REDIAL: Duration = Duration::from_secs(1);
 const MOST_UNWRITTEN: u64 = 256;
 
 /// How long an answer may take after a wake or a change of the network: most likely there is none.
+/// While there is no network at all it is given the usual time: one that is back by then may find the
+/// connection alive.
 const PROBE: Duration = Duration::from_secs(4);
 
 /// Normal closure (RFC 6455, 7.4.1).
@@ -118,7 +120,13 @@ impl Session {
                     self.hang_up(at, NORMAL, Failure::Redial(kind));
                 }
             }
+            Input::Sleep => {
+                if self.phase.sleep(&mut turn!(self, at)) {
+                    self.hang_up(at, GOING_AWAY, Failure::Redial(ReasonKind::Sleeping));
+                }
+            }
             Input::Woke => {
+                self.phase.woke();
                 if let Some(link) = &mut self.link {
                     link.heartbeat.absent_until(at.instant);
                 }
@@ -386,7 +394,8 @@ impl Session {
         if let Some(link) = &mut self.link {
             let plan = link.plan(&self.settings);
             if plan.asks() {
-                link.heartbeat.hurry(at.instant, plan.timeout.min(PROBE));
+                let patience = if usable { plan.timeout.min(PROBE) } else { plan.timeout };
+                link.heartbeat.hurry(at.instant, patience);
                 self.beat(at);
             }
         } else if usable {

@@ -57,6 +57,9 @@ pub enum Input {
     Resume,
     /// Dial anew at once, with fresh delays (a person, a reload). Ignored while paused.
     Reconnect(ReasonKind),
+    /// The machine is about to sleep, and the link is to be closed for it. Nothing is dialled before
+    /// it wakes, or has obviously stayed awake.
+    Sleep,
     /// The machine woke from sleep, or this process stood still for as long.
     Woke,
     /// The wall clock was set: what is shown in its terms is shown anew.

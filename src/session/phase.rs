@@ -19,6 +19,8 @@ use super::{Change, Output, Timer};
 
 mod hints;
 
+use hints::Hints;
+
 /// How often a refused credential is tried again, in case it was the server's fault.
 const UNAUTHORIZED_PROBE: Duration = Duration::from_secs(15 * 60);
 /// How long a configuration that does not fit is tried like any other failure.
@@ -75,6 +77,9 @@ pub(super) struct Phase {
     last_dial: Option<Instant>,
     /// The server asked to be left alone until then.
     not_before: Option<Instant>,
+    /// The machine is about to sleep, or sleeps.
+    asleep: bool,
+    hints: Hints,
     facts: Facts,
 }
 
@@ -100,6 +105,8 @@ impl Phase {
             misconfigured_since: None,
             last_dial: None,
             not_before: None,
+            asleep: false,
+            hints: Hints::default(),
             facts: Facts::default(),
         }
     }
@@ -216,6 +223,7 @@ impl Phase {
 
     /// Nothing is dialled from here on.
     fn rest(&mut self, turn: &mut Turn<'_>) {
+        self.asleep = false;
         self.redial = None;
         self.next_retry_at = None;
         self.attempt = 0;
@@ -301,6 +309,7 @@ impl Phase {
 
     fn dial(&mut self, turn: &mut Turn<'_>) {
         self.stage = Stage::Dialing;
+        self.asleep = false;
         self.redial = None;
         self.next_retry_at = None;
         self.last_dial = Some(turn.at.instant);
@@ -340,6 +349,7 @@ impl Phase {
     /// The connection has lasted, or the server has answered: delays start anew.
     pub(super) fn settled(&mut self, turn: &mut Turn<'_>) {
         self.stable = true;
+        self.hints = Hints::default();
         self.forgive();
         turn.timers.set(Timer::Stable, None);
     }
@@ -430,6 +440,7 @@ impl Phase {
         self.not_before = None;
         let state = verdict.state();
         match verdict {
+            Verdict::Reconnect if self.asleep => (state, hints::FALLS_ASLEEP),
             Verdict::Reconnect => (state, Duration::ZERO),
             Verdict::Retry { after } | Verdict::Unavailable { after } => {
                 let many = self.failures >= turn.settings.reconnect.unavailable_after;

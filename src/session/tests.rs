@@ -6,6 +6,7 @@ mod inbound;
 mod link;
 mod outbound;
 mod requests;
+mod sleep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -214,7 +214,6 @@ fn what_a_later_version_brings_is_never_ignored_in_silence() {
     let pass = "\"pass\"";
     for (rest, key) in [
         ("auth.token_keyring = \"service/user\"".to_owned(), "auth.token_keyring"),
-        ("link.on_suspend = \"close\"".to_owned(), "link.on_suspend"),
         (format!("auth.token_keyring = {pass}\nauth.method = \"header\""), "auth.token_keyring"),
     ] {
         let problems = Home::with(&with_server(&rest)).load().expect_err("refused");

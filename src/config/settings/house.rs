@@ -9,9 +9,21 @@ use crate::config::section::Section;
 use crate::config::{Places, Problem};
 use crate::model::Durability;
 
-/// `[link]`. Empty so far: what it can ask for beyond the usual, a later version brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LinkOptions {}
+/// `[link]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkOptions {
+    /// What happens to the line when the machine goes to sleep.
+    pub on_suspend: OnSuspend,
+}
+
+/// `link.on_suspend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSuspend {
+    /// It is left as it is, and looked after when the machine wakes.
+    Keep,
+    /// It is closed in order before the machine sleeps.
+    Close,
+}
 
 /// `[ipc]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +102,15 @@ const LEVEL: Text = Text {
 };
 
 pub(super) fn link(mut it: Section<'_, '_>) -> LinkOptions {
-    let on_suspend = OneOf(&[("keep", false), ("close", true)]);
-    if it.value("on_suspend", &on_suspend, false, "What happens to the line when the machine goes to sleep. `close` (say goodbye first) is for a later version; waking dials anew in any case.") {
-        it.not_yet("on_suspend");
-    }
+    let on_suspend = OneOf(&[("keep", OnSuspend::Keep), ("close", OnSuspend::Close)]);
+    let on_suspend = it.value(
+        "on_suspend",
+        &on_suspend,
+        OnSuspend::Keep,
+        "What happens to the line when the machine goes to sleep: nothing (`keep`), or it is closed first (`close`), which holds the sleep up for 2 s at most and needs logind. Waking dials or looks after the line at once either way.",
+    );
     it.end();
-    LinkOptions {}
+    LinkOptions { on_suspend }
 }
 
 pub(super) fn read(root: &mut Section<'_, '_>, link: LinkOptions, places: &Places) -> House {

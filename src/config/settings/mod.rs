@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 pub use auth::{Auth, AuthMethod, SignIn, TokenSource};
 pub use delivery::{Heartbeat, HeartbeatMode, Inbox, Lane, Outbox, Reconnect};
-pub use house::{Ipc, LinkOptions, Log, LogFormat, Metrics, Store};
+pub use house::{Ipc, LinkOptions, Log, LogFormat, Metrics, OnSuspend, Store};
 pub use notices::{Notifications, NotifyOn, NotifyRule, QuietRange, Urgency, Weekday};
 pub use server::{DialectChoice, Server, Tls};
 
