@@ -114,9 +114,10 @@ fn make_one(row: &Row, runtime: &tokio::runtime::Runtime) -> Made {
 }
 
 /// Kinds of reasons that are no failure: somebody asked for it, or it is the first moment.
-const NO_FAILURE: [&str; 8] = [
+const NO_FAILURE: [&str; 9] = [
     "starting",
     "signing_in",
+    "sleeping",
     "woke",
     "network_changed",
     "requested",

@@ -14,6 +14,8 @@
 pub mod canary;
 pub mod daemon;
 pub mod frames;
+#[cfg(target_os = "linux")]
+pub mod logind;
 pub mod needs;
 pub mod raw;
 pub mod server;

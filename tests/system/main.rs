@@ -12,6 +12,7 @@ mod doctor;
 mod foreign;
 mod front;
 mod journal;
+mod lifecycle;
 mod machines;
 mod manager;
 mod network;

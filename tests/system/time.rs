@@ -20,7 +20,7 @@ use crate::support::daemon::{Client, Daemon};
 use crate::support::{needs, until_blocking};
 
 /// libfaketime, where it is installed.
-fn faketime() -> Option<PathBuf> {
+pub(crate) fn faketime() -> Option<PathBuf> {
     let places = ["x86_64-linux-gnu", "aarch64-linux-gnu", ""];
     let found = places
         .iter()
@@ -30,6 +30,19 @@ fn faketime() -> Option<PathBuf> {
         needs::programs(&["libfaketime"]);
     }
     found
+}
+
+/// From its next start on the daemon's wall clock is off by what stands in this file.
+pub(crate) fn set_clock(daemon: &mut Daemon, library: &Path, file: &Path) {
+    for (name, value) in [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ] {
+        daemon.set_variable(name, value);
+    }
+    fs::write(file, "+0\n").unwrap();
 }
 
 /// A daemon whose wall clock can be set.
@@ -45,17 +58,8 @@ impl Set {
             "[server]\nurl = \"{url}\"\ndialect = \"holdline\"\n[reconnect]\ndelays = [\"200ms\", \"500ms\"]\n{more}\n"
         ));
         let clock = daemon.path("clock");
-        for (name, value) in [
-            ("LD_PRELOAD", library.to_str().unwrap()),
-            ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ] {
-            daemon.set_variable(name, value);
-        }
-        let set = Self { daemon, server };
-        set.clock("+0");
-        set
+        set_clock(&mut daemon, library, &clock);
+        Self { daemon, server }
     }
 
     /// From now on the wall clock is off by this ("+8h", "-1d").
