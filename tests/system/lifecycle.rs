@@ -34,8 +34,9 @@ struct Stage {
     daemon: Daemon,
 }
 
-/// Only a hint brings the second dial about; only a probe notices a line that died.
-const PATIENT: &str = "[reconnect]\ndelays = [\"10m\"]\njitter = 0.0\n[heartbeat]\ninterval = \"10m\"\n";
+/// Only a hint brings a second dial in a row about; only a probe notices a line that died.
+const PATIENT: &str =
+    "[reconnect]\ndelays = [\"200ms\", \"10m\"]\njitter = 0.0\n[heartbeat]\ninterval = \"10m\"\n";
 
 impl Stage {
     fn prepare(bus: Bus, more: &str) -> Self {
@@ -94,6 +95,11 @@ impl Stopwatch {
     }
 }
 
+/// Lets time pass: it is what is tried.
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 #[test]
 fn p9_after_eight_hours_of_sleep_it_dials_at_once_and_once() {
     let Some(library) = faketime() else { return };
@@ -121,6 +127,8 @@ fn p9_after_eight_hours_of_sleep_it_dials_at_once_and_once() {
         let sent = client.call("messages.send", &json!({"type": "t", "data": night})).unwrap();
         assert_eq!(sent["state"], "queued", "apps are served to the last moment");
         stage.daemon.signal(Signal::STOP);
+        // A machine that slept dialled longer ago than this.
+        pause(Duration::from_millis(1_100));
         std::fs::write(&clock, format!("+{}h\n", 8 * night)).unwrap();
         stage.daemon.signal(Signal::CONT);
         logind.prepare_for_sleep(false);
@@ -191,11 +199,13 @@ fn a_line_that_is_kept_is_looked_after_at_the_wake_and_sleep_is_not_held_up() {
     assert_eq!(link(&mut client)["reconnects"], 0);
     // One that died in the night does not.
     peer.go_silent();
-    logind.prepare_for_sleep(true);
-    logind.prepare_for_sleep(false);
-    let watch = Stopwatch::start();
-    assert_eq!(stage.accept().number, 2);
-    watch.took("a line that died in the night was replaced after");
+    until_blocking("another line", || {
+        // A pong that was on its way still answers the first of these questions.
+        logind.prepare_for_sleep(true);
+        logind.prepare_for_sleep(false);
+        pause(Duration::from_secs(5));
+        (stage.server.connections() == 2).then_some(())
+    });
     assert!(client.call("link.history", &json!({})).unwrap().to_string().contains("heartbeat_timeout"));
     assert!(logind.held().is_empty());
 }
@@ -292,7 +302,7 @@ fn p9_a_network_that_is_down_is_told_and_one_that_is_back_is_dialled_at_once() {
     until_blocking("offline", || (link(&mut client)["state"] == "offline").then_some(()));
     let told = down.took("offline after the link went down");
     let lasts = Duration::from_secs(if long() { 60 } else { 5 });
-    until_blocking("the time to pass", || (down.0.instant().since(down.1) >= lasts).then_some(()));
+    pause(lasts.saturating_sub(told));
     assert_eq!(link(&mut client)["state"], "offline");
     let dials = server.stats().connections;
     machines.cable(true);
@@ -361,10 +371,11 @@ fn a_network_that_comes_and_goes_ten_times_a_second_is_dialled_once_a_second_at_
         (link(&mut client)["reason"]["kind"] == "connection_refused").then_some(())
     });
     let watch = Stopwatch::start();
-    for tick in 0..60 {
+    for tick in 0..40 {
         machines.cable(tick % 2 == 1);
+        pause(Duration::from_millis(100));
     }
-    let took = watch.took("sixty changes of the cable");
+    let took = watch.took("forty changes of the cable");
     let attempts = link(&mut client)["attempt"].as_u64().unwrap();
     eprintln!("dials meanwhile: {attempts}");
     assert!(attempts <= took.as_secs() + 3, "{attempts} dials in {took:?}");
