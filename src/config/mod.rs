@@ -22,6 +22,7 @@ mod settings;
 mod show;
 mod starter;
 pub mod units;
+mod written;
 
 pub use effect::{Effect, effect};
 pub use modes::{check_private_dir, check_secret_file, ensure_closed_dir, ensure_private_dir};

@@ -196,11 +196,40 @@ const WIDEST: usize = 400;
 /// Cuts the excerpt for `span` out of `text`; `hidden` are byte ranges that must not be seen.
 /// Gives line and column from 1 with it.
 pub(super) fn excerpt(text: &str, span: &Range<usize>, hidden: &[Range<usize>]) -> (usize, usize, Excerpt) {
+    let (begin, end) = line_of(text, span);
+    // What a person wrote into a comment may be the token of last week.
+    cut(text, span, hidden, begin..begin + before_comment(&text[begin..end]).len())
+}
+
+/// As [`excerpt`], for a span within a text: what stands before it is no comment, although it may look
+/// like one where the text has several lines.
+pub(super) fn excerpt_inside(
+    text: &str,
+    span: &Range<usize>,
+    hidden: &[Range<usize>],
+) -> (usize, usize, Excerpt) {
+    let (begin, end) = line_of(text, span);
+    let uncommented = begin + before_comment(&text[begin..end]).len();
+    // Where it looks like one, what is behind the span is not shown: a comment may be among it.
+    let end = if uncommented > span.start { uncommented } else { floor(text, span.end).clamp(begin, end) };
+    cut(text, span, hidden, begin..end)
+}
+
+/// Begin and end of the line in which `span` begins.
+fn line_of(text: &str, span: &Range<usize>) -> (usize, usize) {
     let start = floor(text, span.start);
     let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let end = text[begin..].find('\n').map_or(text.len(), |at| begin + at);
-    // What a person wrote into a comment may be the token of last week.
-    let end = begin + before_comment(&text[begin..end]).len();
+    (begin, text[begin..].find('\n').map_or(text.len(), |at| begin + at))
+}
+
+fn cut(
+    text: &str,
+    span: &Range<usize>,
+    hidden: &[Range<usize>],
+    shown: Range<usize>,
+) -> (usize, usize, Excerpt) {
+    let Range { start: begin, end } = shown;
+    let start = floor(text, span.start);
     let stop = floor(text, span.end).clamp(start, end.max(start));
     let line = text[..begin].matches('\n').count() + 1;
     let column = text[begin..start].chars().count() + 1;

@@ -14,9 +14,9 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 use super::kinds::Visible;
 use super::paths::Environment;
-use super::problem::excerpt;
+use super::problem::{Excerpt, excerpt, excerpt_inside};
 use super::section::Section;
-use super::{MAX_PROBLEMS, Problem, Severity};
+use super::{MAX_PROBLEMS, Problem, Severity, written};
 
 /// Who said what a value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct KeyDoc {
 struct Pending {
     problem: Problem,
     span: Option<Range<usize>>,
+    /// It is a part of a text: a `#` before it begins no comment.
+    inside: bool,
 }
 
 /// What stays of the file after it was read, so that a problem found later can name its line.
@@ -117,11 +119,15 @@ pub(super) fn place(
     span: &Range<usize>,
     hidden: &[Range<usize>],
 ) -> Problem {
-    let (line, column, cut) = excerpt(&document.text, span, hidden);
+    let cut = excerpt(&document.text, span, hidden);
+    placed(&mut problem, cut);
+    problem
+}
+
+fn placed(problem: &mut Problem, (line, column, cut): (usize, usize, Excerpt)) {
     problem.line = Some(line);
     problem.column = Some(column);
     problem.excerpt = Some(cut);
-    problem
 }
 
 /// Reads one file.
@@ -176,7 +182,23 @@ impl<'d> Reader<'d> {
     }
 
     pub(super) fn push(&mut self, problem: Problem, span: Option<Range<usize>>) {
-        self.pending.push(Pending { problem, span });
+        self.pending.push(Pending { problem, span, inside: false });
+    }
+
+    /// Notes a problem with the bytes `inside` of `text`, which stands in the file at `span`.
+    pub(super) fn push_inside(
+        &mut self,
+        problem: Problem,
+        text: &str,
+        span: &Range<usize>,
+        inside: &Range<usize>,
+    ) {
+        let written = &self.document.text[span.clone()];
+        let (span, inside) = match written::place(written, text, inside) {
+            Some(place) => (span.start + place.start..span.start + place.end, true),
+            None => (span.clone(), false),
+        };
+        self.pending.push(Pending { problem, span: Some(span), inside });
     }
 
     /// Whether there are more problems than anybody will read.
@@ -221,9 +243,14 @@ impl<'d> Reader<'d> {
         let mut pending = self.pending;
         pending.sort_by_key(|it| it.span.as_ref().map_or(usize::MAX, |span| span.start));
         let more = pending.len().saturating_sub(MAX_PROBLEMS);
-        let problems = pending.into_iter().take(MAX_PROBLEMS).map(|Pending { problem, span }| {
-            let problem = if problem.file.is_none() { problem.in_file(&self.document.path) } else { problem };
+        let problems = pending.into_iter().take(MAX_PROBLEMS).map(|Pending { problem, span, inside }| {
+            let mut problem =
+                if problem.file.is_none() { problem.in_file(&self.document.path) } else { problem };
             match span {
+                Some(span) if inside => {
+                    placed(&mut problem, excerpt_inside(&self.document.text, &span, &self.hidden));
+                    problem
+                }
                 Some(span) => place(problem, self.document, &span, &self.hidden),
                 None => problem,
             }

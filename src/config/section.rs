@@ -303,6 +303,17 @@ impl<'r, 'd> Section<'r, 'd> {
         self.reader.push(problem.of_key(key), Some(span));
     }
 
+    /// Notes a problem with a part of the text that `name` holds; `inside` are bytes of the text as it
+    /// is meant, which in the file may be written with escapes.
+    pub(super) fn problem_inside(&mut self, name: &str, inside: &Range<usize>, problem: Problem) {
+        let problem = problem.of_key(self.key(name));
+        let Some((_, value)) = self.find(name) else { return self.reader.push(problem, None) };
+        match value.get_ref().as_str() {
+            Some(text) => self.reader.push_inside(problem, text, &value.span(), inside),
+            None => self.reader.push(problem, Some(value.span())),
+        }
+    }
+
     /// Notes a problem with the section as a whole.
     pub(super) fn section_problem(&mut self, problem: Problem) {
         let span = self.span.clone();

@@ -6,8 +6,19 @@
 mod command;
 pub mod desktop;
 mod errand;
+mod filters;
 mod notice;
+pub mod rules;
+mod settings;
+pub mod template;
+mod text;
+mod words;
 
 pub use command::{Busy, Ended, RUNNING_MAX, Runner, WAITING_MAX};
 pub use errand::Errand;
 pub use notice::{Notice, Screen, Trouble, Urgency};
+pub use rules::{On, Rule, Run};
+pub use settings::{QuietRange, Settings, Weekday};
+
+#[cfg(test)]
+mod testing;

@@ -159,6 +159,14 @@ fn p13_each_mistake_is_told_with_file_line_key_and_a_fix() {
             "error: this rule does not say what it is about\n --> FILE:2:1\n  |\n2 | [[notify]]\n  | ^^^^^^^^^^ add `type = \"…\"` or `on = \"link\"`",
         ),
         (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nbody = \"a\\tb {{ dta.x }}\" # note\n",
+            "error: `notify[0].body`: unknown name `dta`\n --> FILE:4:17\n  |\n4 | body = \"a\\tb {{ dta.x }}\"\n  |                 ^^^ known here: data, type, id, seq, text, received_at; what an event holds is below `data`",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nbody = \"\"\"\nOrder\n# {{ data.x | upcase }}\"\"\"\n",
+            "error: `notify[0].body`: unknown filter `upcase`\n --> FILE:6:15\n  |\n6 | # {{ data.x | upcase\n  |               ^^^^^^ the manual lists the filters",
+        ),
+        (
             "server.url = \"wss://h/\"\n[notify]\ntype = \"x\"\n",
             "error: `notify` is a list of tables\n --> FILE:2:2\n  |\n2 | [notify]\n  |  ^^^^^^ write `[[notify]]` above the keys of each one",
         ),
