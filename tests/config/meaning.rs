@@ -110,7 +110,7 @@ on = "link"
     let quiet = &config.notifications.quiet[0];
     assert_eq!((quiet.from, quiet.to), (1320, 450));
     assert_eq!(quiet.days, [Weekday::Monday, Weekday::Sunday]);
-    let [order, link] = config.notifications.rules.as_slice() else { panic!("two rules") };
+    let [order, link] = config.notifications.rules.as_ref() else { panic!("two rules") };
     assert!(matches!(&order.on, NotifyOn::Type(glob) if glob.matches("order_status")));
     assert_eq!((order.urgency, order.when.len()), (Urgency::Critical, 2));
     assert_eq!(link.on, NotifyOn::Link);
