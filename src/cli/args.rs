@@ -23,7 +23,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
 
-    /// How long a call to the daemon may take (default 5s)
+    /// How long a call may take (to the daemon 5s by default, to a service manager longer)
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Global options")]
     pub(crate) timeout: Option<Duration>,
 

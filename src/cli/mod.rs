@@ -55,7 +55,7 @@ fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> O
         Command::DevServer(args) => dev_server::run(&args, shell),
         Command::Config(args) => config::run(&args, shell),
         Command::Dialect(args) => dialect::run(&args, shell),
-        Command::Service(args) => service::run(&args, shell),
+        Command::Service(args) => service::run(&args, timeout, shell),
         Command::Completions(args) => completions::run(&args, shell),
         Command::Man => completions::man(shell),
     }

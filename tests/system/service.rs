@@ -380,6 +380,24 @@ fn a_daemon_that_runs_outside_the_service_is_not_run_into() {
 }
 
 #[test]
+fn a_service_manager_that_hangs_is_waited_for_no_longer_than_said() {
+    let home = tempfile::tempdir().unwrap();
+    let tools = home.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("systemctl"), "#!/bin/sh\nexec sleep 600\n").unwrap();
+    fs::set_permissions(tools.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let mut command = Command::new(crate::support::daemon::program());
+    command.env_clear().env("HOME", home.path()).env("PATH", path).env("XDG_RUNTIME_DIR", home.path());
+    let said: Said = command.args(["--timeout", "200ms", "service", "start"]).output().unwrap().into();
+    said.exits(8);
+    fs::create_dir_all(home.path().join(".config/systemd/user")).unwrap();
+    fs::write(home.path().join(UNIT), "").unwrap();
+    let said: Said = command.output().unwrap().into();
+    assert!(said.exits(3).contains("it did not answer in time"));
+}
+
+#[test]
 fn without_a_service_manager_the_files_are_there_for_when_there_is_one() {
     let home = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

@@ -38,14 +38,18 @@ const PLAINLY: [(&str, &str); 5] =
 #[derive(Debug)]
 pub(super) struct Hand {
     runtime: tokio::runtime::Runtime,
+    /// How long a question, and how long a deed may take.
+    within: (Duration, Duration),
     /// Where the user's service manager is reached, where the environment does not say it.
     runtime_dir: Option<PathBuf>,
 }
 
 impl Hand {
-    pub(super) fn new(runtime_dir: Option<PathBuf>) -> io::Result<Self> {
+    /// With another deadline than the usual ones, if one was asked for.
+    pub(super) fn new(runtime_dir: Option<PathBuf>, within: Option<Duration>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, runtime_dir })
+        let within = (within.unwrap_or(ANSWER_WITHIN), within.unwrap_or(DONE_WITHIN));
+        Ok(Self { runtime, within, runtime_dir })
     }
 
     /// Looks at what there is. Changes nothing.
@@ -62,7 +66,11 @@ impl Hand {
             seen.folders.insert(folder, names);
         }
         for question in manager.questions() {
-            seen.answers.push(self.ask(&question, ANSWER_WITHIN));
+            // Who does not answer one question is asked no other.
+            let gave_up =
+                seen.answers.last().filter(|last| matches!(last.ended, Ended::TooLong | Ended::Missing));
+            let answer = gave_up.cloned().unwrap_or_else(|| self.ask(&question, self.within.0));
+            seen.answers.push(answer);
         }
         seen
     }
@@ -88,13 +96,13 @@ impl Hand {
     }
 
     fn run(&self, command: &[String], fine: &[i32], again: &[i32], site: &Site) -> Result<(), Failed> {
-        let mut answer = self.ask(command, DONE_WITHIN);
+        let mut answer = self.ask(command, self.within.1);
         for _ in 1..TRIES {
             if !matches!(answer.ended, Ended::Code(code) if again.contains(&code)) {
                 break;
             }
             self.runtime.block_on(sleep(AGAIN_AFTER));
-            answer = self.ask(command, DONE_WITHIN);
+            answer = self.ask(command, self.within.1);
         }
         if answer.is_good() || matches!(answer.ended, Ended::Code(code) if fine.contains(&code)) {
             return Ok(());
@@ -111,7 +119,7 @@ impl Hand {
             Ended::Code(code) => format!("ended with {code}"),
             Ended::Killed => "was killed".to_owned(),
             Ended::Missing => "could not be started: there is no such program".to_owned(),
-            Ended::TooLong => format!("took longer than {} s", DONE_WITHIN.as_secs()),
+            Ended::TooLong => format!("took longer than {} s", self.within.1.as_secs()),
         };
         Err(Failed::new(exit, format!("`{}` {how}", command.join(" "))).detail(said.join("\n")).hint(
             format!(

@@ -17,6 +17,7 @@ mod tests;
 mod windows;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::json;
@@ -182,7 +183,7 @@ struct Work {
 }
 
 impl Work {
-    fn prepare(shell: &Shell) -> Result<Self, Failed> {
+    fn prepare(timeout: Option<Duration>, shell: &Shell) -> Result<Self, Failed> {
         let globals = shell.globals();
         if globals.socket.is_some() {
             return Err(Failed::usage(
@@ -221,7 +222,7 @@ impl Work {
             user: environment.user.clone(),
         };
         let told = environment.variables.contains_key(std::ffi::OsStr::new("XDG_RUNTIME_DIR"));
-        let hand = Hand::new(environment.run_user.clone().filter(|_| !told))?;
+        let hand = Hand::new(environment.run_user.clone().filter(|_| !told), timeout)?;
         Ok(Self { manager: manager(platform, site), hand, sources, places, left_behind })
     }
 
@@ -287,8 +288,8 @@ impl Work {
 }
 
 /// Does what was asked for.
-pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
-    let work = Work::prepare(shell)?;
+pub(crate) fn run(args: &Args, timeout: Option<Duration>, shell: &mut Shell) -> Outcome {
+    let work = Work::prepare(timeout, shell)?;
     let dry = args.dry_run;
     match &args.verb {
         Verb::Install { options } => {
