@@ -30,6 +30,9 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 const LINES_MAX: usize = 50;
 const LINE_MAX: usize = 500;
 
+/// Longest variable of an event, in bytes. Systems refuse to start a program with very long ones.
+const VARIABLE_MAX: usize = 4096;
+
 /// What has its own use in the daemon, and is none of a command's business.
 const OURS: [&str; 1] = ["CREDENTIALS_DIRECTORY"];
 
@@ -112,6 +115,7 @@ async fn carry_out(errand: &Errand, stop: &CancellationToken) -> Ended {
     for variable in OURS {
         command.env_remove(variable);
     }
+    command.envs(variables(&errand.input));
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ended::Badly(format!("cannot be started: {error}")),
@@ -138,6 +142,25 @@ async fn carry_out(errand: &Errand, stop: &CancellationToken) -> Ended {
     };
     end(&mut child).await;
     Ended::Badly(broken_off)
+}
+
+/// What a script most often asks of an event, so that it needs no JSON for it.
+#[derive(serde::Deserialize)]
+struct Facts {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<String>,
+    seq: Option<u64>,
+}
+
+/// `HOLDLINE_TYPE`, `HOLDLINE_ID` and `HOLDLINE_SEQ`, as far as the event has them and a variable can
+/// hold them.
+fn variables(event: &str) -> Vec<(&'static str, String)> {
+    let Ok(Facts { kind, id, seq }) = serde_json::from_str(event) else { return Vec::new() };
+    let seq = seq.map(|seq| seq.to_string());
+    let all = [("HOLDLINE_TYPE", kind), ("HOLDLINE_ID", id), ("HOLDLINE_SEQ", seq)];
+    let known = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    known.filter(|(_, value)| value.len() <= VARIABLE_MAX && !value.contains('\0')).collect()
 }
 
 fn verdict(status: std::io::Result<ExitStatus>) -> Ended {

@@ -49,6 +49,8 @@ pub enum End {
 
 /// Ends a child and all it has started. Elsewhere than on Unix only the child, and at once.
 pub fn end(child: &mut Child, how: End) {
+    #[cfg(not(unix))]
+    let _ = how;
     #[cfg(unix)]
     if let Some(group) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
         let signal = match how {

@@ -174,3 +174,23 @@ async fn variables_of_the_daemon_stay_with_it() {
     assert!(seen.contains("CARGO_PKG_NAME=holdline"), "{seen}");
     assert!(!seen.contains("CARGO_PKG_DESCRIPTION="), "{seen}");
 }
+
+#[tokio::test]
+async fn type_id_and_number_of_the_event_are_variables_where_they_can_be() {
+    let (folder, path) = folder();
+    let script = format!("echo \"$HOLDLINE_TYPE,$HOLDLINE_ID,${{HOLDLINE_SEQ-none}}\" >> {path}/seen");
+    let long = "x".repeat(200_000);
+    let events = [
+        r#"{"seq":7,"id":"a \"b\"","type":"order status","data":{"id":"other"}}"#,
+        r#"{"type":"typing","data":null}"#,
+        r#"{"type":"a\u0000b","id":"c"}"#,
+        &format!(r#"{{"type":"d","id":"{long}"}}"#),
+        "no JSON",
+    ];
+    let runner = Runner::default();
+    for event in events {
+        assert_eq!(end_of(&runner, errand(&script, event)).await, Ended::Well, "{event:.40}");
+    }
+    let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+    assert_eq!(seen, "order status,a \"b\",7\ntyping,,none\n,c,none\nd,,none\n,,none\n");
+}
