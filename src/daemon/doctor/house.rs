@@ -12,12 +12,21 @@ use crate::daemon::backend::Daemon;
 use crate::daemon::lock::Holder;
 use crate::model::Severity;
 use crate::model::words::{count, counted, length, size};
+use crate::notify;
 use crate::rpc::api::Check;
 use crate::store::{Content, FLOOR, Glance, Ground, glance, ground};
 
 /// Open files the daemon needs beside one for each app: database, log, server, watches.
 #[cfg(unix)]
 const OWN_FILES: u64 = 32;
+
+/// How long the desktop may take to say who it is.
+const DESKTOP: Duration = Duration::from_secs(2);
+#[cfg(target_os = "linux")]
+const MISSING: &str = "start a notification service in this session (most desktops have one; dunst or mako else), \
+    or set `show = false` in the rules";
+#[cfg(not(target_os = "linux"))]
+const MISSING: &str = "run the daemon in the session of the desktop, or set `show = false` in the rules";
 
 /// The running daemon.
 pub(super) fn daemon(daemon: &Daemon) -> Check {
@@ -261,17 +270,44 @@ pub(super) fn queue(daemon: &Daemon) -> Check {
     Check::good(code, waits)
 }
 
-/// What this version can say of notifications.
-pub(super) fn notifications(config: &Config) -> Check {
+/// Whether somebody shows what is to be shown. Asked anew, over a connection of its own: what the
+/// daemon's own says may be half a minute old.
+pub(super) async fn notifications(config: &Config) -> Check {
+    let code = "notifications";
+    let Some(rules) = wished(config) else { return unwished(config) };
+    let screen = notify::desktop::screen();
+    match timeout(DESKTOP, screen.identify()).await {
+        Ok(Ok(name)) => Check::good(code, format!("{name}, {rules}")),
+        Ok(Err(trouble)) => Check::bad(code, format!("{rules}, and {trouble}"), MISSING),
+        Err(_) => Check::bad(
+            code,
+            format!("{rules}, and the notification service did not answer within {} s", DESKTOP.as_secs()),
+            "restart the notification service of the desktop; events wait for nothing of this",
+        ),
+    }
+}
+
+/// What can be said of it from outside: the daemon may run in another session.
+pub(super) fn notifications_offline(config: &Config) -> Check {
+    let Some(rules) = wished(config) else { return unwished(config) };
+    Check::open("notifications", format!("{rules}; only the running daemon knows who shows them"))
+}
+
+/// How many rules want something to be shown; none where nothing is to be.
+fn wished(config: &Config) -> Option<String> {
     let notices = &config.notifications;
-    Check::open(
-        "notifications",
-        match (notices.enabled, notices.rules.len() as u64) {
-            (_, 0) => "none are configured".to_owned(),
-            (false, rules) => format!("{}, switched off", counted(rules, "rule")),
-            (true, rules) => format!("{}, but this version shows none yet", counted(rules, "rule")),
-        },
-    )
+    let rules = notices.rules.iter().filter(|rule| rule.show).count() as u64;
+    (notices.enabled && rules > 0).then(|| counted(rules, "rule"))
+}
+
+fn unwished(config: &Config) -> Check {
+    let notices = &config.notifications;
+    let detail = match notices.rules.len() as u64 {
+        0 => "none are configured".to_owned(),
+        rules if !notices.enabled => format!("{}, switched off", counted(rules, "rule")),
+        rules => format!("{}, nothing to be shown", counted(rules, "rule")),
+    };
+    Check::open("notifications", detail)
 }
 
 /// Whether the system lets the daemon open as many files as its apps may need.

@@ -39,18 +39,19 @@ pub(super) async fn examine(daemon: &Arc<Daemon>, full: bool) -> Result<Vec<Chec
         return Err(Refusal::new(ErrorKind::Busy, "a doctor is at work already")
             .hint("wait for it: it takes half a minute at most"));
     };
-    let (configuration, way, store, disk) = tokio::join!(
+    let config = daemon.reloader.config();
+    let (configuration, way, store, disk, notifications) = tokio::join!(
         settings::in_force(daemon),
         line::of_daemon(daemon),
         house::store(daemon, full),
         house::disk(daemon.report.store.path.clone().into()),
+        house::notifications(&config),
     );
     let line::Way { credential, checks: way } = way;
     let mut checks = vec![configuration, credential, house::daemon(daemon), house::socket(daemon)];
     checks.extend(way);
     checks.extend([store, disk, house::queue(daemon)]);
-    let config = daemon.reloader.config();
-    checks.extend([house::notifications(&config), house::open_files(config.ipc.max_clients)]);
+    checks.extend([notifications, house::open_files(config.ipc.max_clients)]);
     checks.extend(house::health(daemon));
     Ok(checks)
 }
@@ -83,7 +84,7 @@ pub async fn offline(sources: &Sources) -> Vec<Check> {
     let unknown = "only the running daemon knows";
     checks.extend([store, disk, Check::open("queue", unknown)]);
     checks.push(match &config {
-        Some(config) => house::notifications(config),
+        Some(config) => house::notifications_offline(config),
         None => Check::open("notifications", "not looked at: the configuration comes first"),
     });
     checks.extend([Check::open("open_files", unknown), Check::open("health", unknown)]);
