@@ -141,8 +141,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("uuid", &["model", "clock", "dialect", "store"]),
     ("widestring", &["ipc"]),
     ("winsafe", &["ipc"]),
-    // Notifications; sleep and wake.
-    ("zbus", &["notify", "daemon"]),
+    // Notifications; sleep and wake; the keyring, and what it says by itself.
+    ("zbus", &["notify", "daemon", "link"]),
     // What held a secret is wiped where it is let go.
     ("zeroize", &["model", "link"]),
     ("x509_parser", &["link"]),

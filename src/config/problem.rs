@@ -43,7 +43,7 @@ pub(super) struct Excerpt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// One word for programs: `unknown_key`, `wrong_type`, `bad_value`, `missing_key`,
-    /// `conflict`, `not_yet`, `syntax`, `unsafe`, `unreadable`, `missing_file`, …
+    /// `conflict`, `not_built`, `syntax`, `unsafe`, `unreadable`, `missing_file`, …
     pub code: &'static str,
     /// Error or warning.
     pub severity: Severity,

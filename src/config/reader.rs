@@ -81,8 +81,6 @@ pub struct KeyDoc {
     pub default: String,
     /// What it means.
     pub meaning: &'static str,
-    /// A later version brings it; setting it now ends the start.
-    pub later: bool,
 }
 
 /// A problem whose excerpt is cut once everything secret is known.

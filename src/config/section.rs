@@ -185,7 +185,7 @@ impl<'r, 'd> Section<'r, 'd> {
         default: K::Value,
         meaning: &'static str,
     ) -> K::Value {
-        self.describe(name, kind, kind.show(&default), meaning, false);
+        self.describe(name, kind, kind.show(&default), meaning);
         match self.written(name, kind) {
             Some(value) => value,
             None => {
@@ -214,7 +214,7 @@ impl<'r, 'd> Section<'r, 'd> {
         otherwise: &str,
         meaning: &'static str,
     ) -> Option<K::Value> {
-        self.describe(name, kind, otherwise.to_owned(), meaning, false);
+        self.describe(name, kind, otherwise.to_owned(), meaning);
         let value = self.written(name, kind);
         if value.is_none() {
             self.note(name, None, Origin::Default);
@@ -229,7 +229,7 @@ impl<'r, 'd> Section<'r, 'd> {
         kind: &K,
         meaning: &'static str,
     ) -> Option<K::Value> {
-        self.describe(name, kind, "required".to_owned(), meaning, false);
+        self.describe(name, kind, "required".to_owned(), meaning);
         let value = self.written(name, kind);
         if value.is_none() && !self.has(name) {
             let key = self.key(name);
@@ -237,20 +237,6 @@ impl<'r, 'd> Section<'r, 'd> {
             self.reader.push(problem.of_key(key), self.span.clone());
         }
         value
-    }
-
-    /// A key of a later version: checked, and refused where it is set.
-    pub(super) fn later<K: Kind>(&mut self, name: &'static str, kind: &K, meaning: &'static str) {
-        self.describe(name, kind, String::new(), meaning, true);
-        if self.written(name, kind).is_some() {
-            self.not_yet(name);
-        }
-    }
-
-    /// Says that this version does not have what `name` asks for.
-    pub(super) fn not_yet(&mut self, name: &str) {
-        let message = format!("this version cannot do `{}` yet", self.key(name));
-        self.problem(name, Problem::new("not_yet", message, "take it out, or use a later version"));
     }
 
     /// What the key `name` stands for is more than its value: `content` counts too where a newer
@@ -375,17 +361,10 @@ impl<'r, 'd> Section<'r, 'd> {
         self.reader.note(Entry { section, name: name.to_owned(), value, origin, fingerprint });
     }
 
-    fn describe<K: Kind>(
-        &mut self,
-        name: &'static str,
-        kind: &K,
-        default: String,
-        meaning: &'static str,
-        later: bool,
-    ) {
+    fn describe<K: Kind>(&mut self, name: &'static str, kind: &K, default: String, meaning: &'static str) {
         let section = self.path.clone();
         let kind = kind.name().into_owned();
-        self.reader.describe(KeyDoc { section, name, kind, default, meaning, later });
+        self.reader.describe(KeyDoc { section, name, kind, default, meaning });
     }
 
     /// Everything of the section was asked for: what else is in it is unknown.

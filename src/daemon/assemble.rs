@@ -7,7 +7,7 @@ use super::policy::Policy;
 use crate::config::{AuthMethod, Config, DialectChoice, HeartbeatMode, Problem, TokenSource};
 use crate::dialect::{self, Dialect};
 use crate::engine::Route;
-use crate::link::credential::{Credentials, Source};
+use crate::link::credential::{Credentials, KeyringEntry, Source};
 use crate::link::{Auth, Dialer, Target, TlsSettings};
 use crate::{link, session, store};
 
@@ -146,6 +146,9 @@ fn source(config: &Config) -> Source {
         Some(TokenSource::Variable(name)) => Source::Env(name.clone()),
         Some(TokenSource::Command(argv)) => Source::Command(argv.clone()),
         Some(TokenSource::Credential(name)) => Source::SystemdCredential(name.clone()),
+        Some(TokenSource::Keyring { service, user }) => {
+            Source::Keyring(KeyringEntry { service: service.clone(), user: user.clone() })
+        }
     }
 }
 

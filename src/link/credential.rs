@@ -5,6 +5,11 @@
 mod command;
 mod expiry;
 mod file;
+#[cfg(all(feature = "keyring", any(target_os = "linux", target_os = "macos", windows)))]
+mod keyring;
+#[cfg(not(all(feature = "keyring", any(target_os = "linux", target_os = "macos", windows))))]
+#[path = "credential/no_keyring.rs"]
+mod keyring;
 mod watch;
 
 use std::path::PathBuf;
@@ -12,6 +17,7 @@ use std::path::PathBuf;
 use tokio::sync::watch::Receiver;
 
 pub use self::expiry::expires_at;
+use self::keyring::Keyring;
 use self::watch::Watch;
 use crate::model::{CredentialFault, Secret};
 use crate::program;
@@ -34,7 +40,22 @@ pub enum Source {
     /// A credential that systemd hands to the service, by name.
     SystemdCredential(String),
     /// An entry of the desktop's keyring.
-    Keyring(String),
+    Keyring(KeyringEntry),
+}
+
+/// Names an entry of a keyring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyringEntry {
+    /// What the secret is for.
+    pub service: String,
+    /// Whose it is there.
+    pub user: String,
+}
+
+impl std::fmt::Display for KeyringEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.service, self.user)
+    }
 }
 
 /// Hands out the credential.
@@ -43,12 +64,14 @@ pub struct Credentials {
     source: Source,
     /// The variable as it was at the start.
     captured: Option<Secret>,
+    /// What is known of the entry, where it is one of a keyring.
+    keyring: Keyring,
     watch: Watch,
 }
 
 impl Credentials {
-    /// Prepares a source: a variable is read now, once; a file is watched from now on. Call it
-    /// within a runtime.
+    /// Prepares a source: a variable is read now, once; a file or a keyring is watched from now on.
+    /// Call it within a runtime.
     #[must_use]
     pub fn new(source: Source) -> Self {
         let captured = match &source {
@@ -59,15 +82,17 @@ impl Credentials {
             Source::None | Source::File(_) | Source::Command(_) => None,
             Source::SystemdCredential(_) | Source::Keyring(_) => None,
         };
+        let keyring = Keyring::default();
         let watch = match &source {
             Source::File(path) => Watch::on(path),
-            Source::None | Source::Env(_) | Source::Command(_) | Source::Keyring(_) => Watch::nothing(),
+            Source::None | Source::Env(_) | Source::Command(_) => Watch::nothing(),
+            Source::Keyring(entry) => Watch::told_by(keyring.changes(), keyring.listen(entry)),
             // A service manager may hand over another one while we run.
             Source::SystemdCredential(name) => {
                 systemd_path(name).map_or_else(|_| Watch::nothing(), |path| Watch::on(&path))
             }
         };
-        Self { source, captured, watch }
+        Self { source, captured, keyring, watch }
     }
 
     /// The credential as the source has it now, without white space around it. None where there
@@ -91,12 +116,7 @@ impl Credentials {
                 let (name, path) = (name.clone(), systemd_path(name)?);
                 in_background(move || file::read(&path, file::Holder::ServiceManager(&name))).await?
             }
-            Source::Keyring(entry) => {
-                return Err(CredentialFault {
-                    text: format!("the keyring entry {entry} cannot be read: this build has no keyring"),
-                    hint: "use auth.token_command with the keyring's own program, or auth.token_file".into(),
-                });
-            }
+            Source::Keyring(entry) => self.keyring.read(entry).await?,
         };
         let trimmed = secret.expose().trim();
         if trimmed.is_empty() {
@@ -126,7 +146,7 @@ impl Credentials {
         &self.source
     }
 
-    /// Rises when the source has changed. Only a file tells.
+    /// Rises when the source has changed. A file tells, and a keyring that has signals.
     #[must_use]
     pub fn changed(&self) -> Receiver<u64> {
         self.watch.changes()

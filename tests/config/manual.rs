@@ -28,10 +28,8 @@ fn table(keys: &[&KeyDoc]) -> String {
             }
             value => format!("`{value}`"),
         };
-        let meaning =
-            if key.later { format!("*In a later version.* {}", key.meaning) } else { key.meaning.to_owned() };
-        let _ =
-            writeln!(out, "| `{}` | {} | {default} | {} |", key.name, key.kind, meaning.replace('|', "\\|"));
+        let meaning = key.meaning.replace('|', "\\|");
+        let _ = writeln!(out, "| `{}` | {} | {default} | {meaning} |", key.name, key.kind);
     }
     out
 }

@@ -350,3 +350,26 @@ fn a_credential_of_systemd_is_one_more_source() {
         assert!(told.contains("this is no name of a systemd credential"), "{told}");
     }
 }
+
+#[cfg(feature = "keyring")]
+#[test]
+fn an_entry_of_the_keyring_is_one_more_source() {
+    let config =
+        loaded(&with_server("auth.token_keyring = \"https://api/v1/kim\"\nauth.method = \"header\""));
+    let (service, user) = ("https://api/v1".to_owned(), "kim".to_owned());
+    assert_eq!(config.auth.source, Some(TokenSource::Keyring { service, user }));
+    for entry in ["pass", "/kim", "api/", "", "/", "a\\u0007/b", &format!("{}/b", "a".repeat(400))] {
+        let rest = format!("auth.token_keyring = \"{entry}\"\nauth.method = \"header\"");
+        let told = Home::with(&with_server(&rest)).refusal();
+        assert!(told.contains("this names no entry of a keyring"), "{told}");
+    }
+}
+
+#[cfg(not(feature = "keyring"))]
+#[test]
+fn a_build_without_keyrings_says_so_where_one_is_asked_for() {
+    let rest = "auth.token_keyring = \"api/kim\"\nauth.method = \"header\"";
+    let problems = Home::with(&with_server(rest)).load().expect_err("refused");
+    assert_eq!((problems[0].code, problems[0].exit), ("not_built", 78));
+    assert!(problems[0].message.contains("without the feature `keyring`"), "{}", problems[0].message);
+}

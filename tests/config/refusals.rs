@@ -124,7 +124,7 @@ fn p13_each_mistake_is_told_with_file_line_key_and_a_fix() {
         ),
         (
             "server.url = \"wss://h/\"\n[auth]\nmethod = \"header\"\n",
-            "error: method `header` needs a token\n --> FILE:3:10\n  |\n3 | method = \"header\"\n  |          ^^^^^^^^ add `token_file`, `token_env`, `token_command` or `token_credential`",
+            "error: method `header` needs a token\n --> FILE:3:10\n  |\n3 | method = \"header\"\n  |          ^^^^^^^^ add `token_file`, `token_env`, `token_command`, `token_credential` or `token_keyring`",
         ),
         (
             "server.url = \"wss://h/\"\n[auth]\nmethod = \"none\"\ntoken_env = \"T\"\n",
@@ -218,22 +218,7 @@ fn all_problems_of_a_file_are_told_in_one_go_in_its_order() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_never_ignored_in_silence() {
-    let pass = "\"pass\"";
-    for (rest, key) in [
-        ("auth.token_keyring = \"service/user\"".to_owned(), "auth.token_keyring"),
-        (format!("auth.token_keyring = {pass}\nauth.method = \"header\""), "auth.token_keyring"),
-    ] {
-        let problems = Home::with(&with_server(&rest)).load().expect_err("refused");
-        let told: Vec<_> =
-            problems.iter().map(|problem| (problem.code, problem.key.as_deref(), problem.exit)).collect();
-        assert_eq!(told, [("not_yet", Some(key), 78)], "{rest}");
-        assert!(problems[0].message.contains("this version cannot do"), "{rest}");
-    }
-}
-
-#[test]
-fn their_values_are_checked_all_the_same() {
+fn a_wrong_value_of_a_rare_key_is_refused_as_any() {
     for rest in ["link.on_suspend = \"sleep\"", "types.x.schema = 5"] {
         let problems = Home::with(&with_server(rest)).load().expect_err("refused");
         assert!(matches!(problems[0].code, "bad_value" | "wrong_type"), "{rest}");
@@ -261,6 +246,8 @@ fn p12_no_error_and_no_warning_shows_a_secret() {
         "[server]\nurl = \"ws://localhost/\"\nproxy = \"socks5://CANARY:CANARY@h\"",
         "[server]\nurl = \"wss://h/\"\nproxies = \"http://kim:CANARY@h\"",
         "server.url = \"wss://h/\"\n[auth]\ntoken_credential = \"CANARY/\"",
+        "server.url = \"wss://h/\"\n[auth]\ntoken_keyring = \"CANARY\"",
+        "server.url = \"wss://h/\"\n[auth]\ntoken_keyring = \"/CANARY\"",
         "[server]\nurl = \"wss://h/\"\nvars = { a = \"CANARY\", b = nan }",
         "server.url = \"wss://h/\"\nauth = { token = \"CANARY\" }",
         "server.url = \"wss://h/\"\nauth = { token = [\"CANARY\", { x = \"CANARY\" }] }",

@@ -148,16 +148,7 @@ fn every_key_of_the_reference_has_a_row() {
 
 #[test]
 fn a_reload_tells_each_changed_key_and_what_it_takes() {
-    let later: Vec<String> = reference()
-        .iter()
-        .filter(|key| key.later)
-        .map(|key| format!("{}.{}", key.section, key.name))
-        .collect();
     for (key, before, after, takes) in ROWS {
-        // A value that a later version brings cannot be set now.
-        if later.iter().any(|name| name == key) {
-            continue;
-        }
         let home = Home::new();
         for (name, text) in
             [("token", "secret"), ("other", "secret"), ("schema.json", "{\"type\":\"object\"}")]
@@ -173,8 +164,6 @@ fn a_reload_tells_each_changed_key_and_what_it_takes() {
         let old = load(before).unwrap_or_else(|problems| panic!("{key}: {}", home.rendered(&problems)));
         let new = match load(after) {
             Ok(new) => new,
-            // A choice of a later version.
-            Err(problems) if problems.iter().any(|problem| problem.code == "not_yet") => continue,
             Err(problems) => panic!("{key}: {}", home.rendered(&problems)),
         };
         let told = old.compare(&new);

@@ -12,6 +12,8 @@ mod doctor;
 mod foreign;
 mod front;
 mod journal;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod lifecycle;
 mod machines;
 mod manager;

@@ -70,6 +70,13 @@ pub enum TokenSource {
     Command(Vec<String>),
     /// A credential that systemd hands over, by name.
     Credential(String),
+    /// An entry of the desktop's keyring.
+    Keyring {
+        /// What the token is for.
+        service: String,
+        /// Whose it is there.
+        user: String,
+    },
 }
 
 /// How long a sign-in by message waits for the server's answer.
@@ -136,6 +143,31 @@ const CREDENTIAL: Text = Text {
         }
     },
 };
+
+/// Longest name of a keyring's entry, in bytes: what each of the systems takes.
+const ENTRY_MAX: usize = 400;
+
+const KEYRING: Text = Text {
+    // People write the token itself here.
+    visible: Visible::Nothing,
+    name: "`service/user`",
+    check: |entry| {
+        let named =
+            entry.rsplit_once('/').is_some_and(|(service, user)| !service.is_empty() && !user.is_empty());
+        if named && entry.len() <= ENTRY_MAX && !entry.contains(char::is_control) {
+            Ok(())
+        } else {
+            Err((
+                "this names no entry of a keyring",
+                "write the entry's service and user name, like \"api.example.com/kim\", never the token itself",
+            ))
+        }
+    },
+};
+
+/// Whether this build can read a keyring.
+const HAS_KEYRING: bool =
+    cfg!(all(feature = "keyring", any(target_os = "linux", target_os = "macos", windows)));
 
 const USERNAME: Text = Text {
     visible: Visible::All,
@@ -249,7 +281,18 @@ fn source(auth: &mut Section<'_, '_>) -> Option<TokenSource> {
         &CREDENTIAL,
         "Name of a systemd credential, as in `LoadCredential=NAME:PATH` of the unit.",
     );
-    auth.later("token_keyring", &Text::ANY, "Entry of the system's keyring, `service/user`.");
+    let keyring = auth.optional(
+        "token_keyring",
+        &KEYRING,
+        "Entry of the desktop's keyring: the service, what comes after the last `/` is the user name. Never unlocked from here; a changed entry is picked up at once where the keyring tells.",
+    );
+    if keyring.is_some() && !HAS_KEYRING {
+        let message =
+            "this build of holdline cannot read a keyring: it was made without the feature `keyring`";
+        let hint =
+            "use a build that has it, or `token_command` with the keyring's own program, or `token_file`";
+        auth.problem("token_keyring", Problem::new("not_built", message, hint));
+    }
     let mut set = SOURCES.iter().filter(|name| auth.has(name));
     let first = set.next();
     let others: Vec<_> = set.collect();
@@ -266,6 +309,11 @@ fn source(auth: &mut Section<'_, '_>) -> Option<TokenSource> {
         .or_else(|| variable.map(TokenSource::Variable))
         .or_else(|| command.map(TokenSource::Command))
         .or_else(|| credential.map(TokenSource::Credential))
+        .or_else(|| {
+            let keyring = keyring?;
+            let (service, user) = keyring.rsplit_once('/')?;
+            Some(TokenSource::Keyring { service: service.to_owned(), user: user.to_owned() })
+        })
 }
 
 fn check_source(auth: &mut Section<'_, '_>, method: Option<Word>, has_source: bool) {
@@ -280,7 +328,7 @@ fn check_source(auth: &mut Section<'_, '_>, method: Option<Word>, has_source: bo
     }
     if method != Word::None && !written {
         let message = format!("method `{}` needs a token", word(method));
-        let hint = "add `token_file`, `token_env`, `token_command` or `token_credential`";
+        let hint = "add `token_file`, `token_env`, `token_command`, `token_credential` or `token_keyring`";
         auth.problem("method", Problem::new("conflict", message, hint));
     }
 }

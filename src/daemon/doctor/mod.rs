@@ -21,8 +21,8 @@ use crate::rpc::api::Check;
 
 /// How long the disk may take for a small answer.
 const DISK: Duration = Duration::from_secs(4);
-/// How long the credential's source may take.
-const CREDENTIAL: Duration = Duration::from_secs(5);
+/// How long the credential's source may take. A keyring's own deadline is shorter, and says more.
+const CREDENTIAL: Duration = Duration::from_secs(6);
 /// How long the way to the server may take, from the name to the upgrade.
 const WAY: Duration = Duration::from_secs(10);
 /// How long a try of the daemon's own is waited for.

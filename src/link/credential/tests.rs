@@ -172,7 +172,11 @@ async fn a_credential_of_systemd_must_have_a_plain_name() {
 
 #[tokio::test]
 async fn the_keyring_is_told_to_be_missing() {
-    assert!(fault(Source::Keyring("service/user".into())).await.hint.contains("token_command"));
+    #[cfg(not(feature = "keyring"))]
+    {
+        let entry = KeyringEntry { service: "service".into(), user: "user".into() };
+        assert!(fault(Source::Keyring(entry)).await.hint.contains("token_command"));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long the folder must be quiet before a change counts: writing takes several steps.
@@ -14,17 +15,40 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Steps of one change that are waited for at most, so that a busy folder cannot hold it back.
 const STEPS: usize = 40;
 
-/// Watches one file, or nothing. Dropped, it stops.
+/// Watches one file, or has a task that listens, or nothing. Dropped, it stops.
 pub(super) struct Watch {
     changes: watch::Sender<u64>,
-    /// Kept for what its drop does.
+    /// Kept for what their drop does.
     _watcher: Option<RecommendedWatcher>,
+    _task: Option<Task>,
+}
+
+/// Ends with its handle.
+#[derive(Debug)]
+pub(super) struct Task(JoinHandle<()>);
+
+impl Task {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only the Secret Service has signals"))]
+    pub(super) fn run(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Watch {
     /// Never tells anything.
     pub(super) fn nothing() -> Self {
-        Self { changes: watch::Sender::new(0), _watcher: None }
+        Self { changes: watch::Sender::new(0), _watcher: None, _task: None }
+    }
+
+    /// Hands on what raises this counter: the task, or who looks at the source.
+    pub(super) fn told_by(changes: watch::Sender<u64>, task: Option<Task>) -> Self {
+        Self { changes, _watcher: None, _task: task }
     }
 
     /// Watches `path`, which need not exist, by its folder, which must.
@@ -33,11 +57,11 @@ impl Watch {
         match watch_folders(path) {
             Ok((watcher, stirred)) => {
                 tokio::spawn(tell_changes(path.to_owned(), Look::at(path), stirred, changes.clone()));
-                Self { changes, _watcher: Some(watcher) }
+                Self { changes, _watcher: Some(watcher), _task: None }
             }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "the token file cannot be watched: a change is noticed at the next attempt only");
-                Self { changes, _watcher: None }
+                Self { changes, _watcher: None, _task: None }
             }
         }
     }
@@ -49,7 +73,8 @@ impl Watch {
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("watches", &self._watcher.is_some()).finish_non_exhaustive()
+        let watches = self._watcher.is_some() || self._task.is_some();
+        f.debug_struct("Watch").field("watches", &watches).finish_non_exhaustive()
     }
 }
 

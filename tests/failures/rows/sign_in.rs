@@ -57,6 +57,12 @@ pub fn rows() -> Vec<Row> {
         Row::new("The credential of `auth.token_credential` was not handed over.", NoCredential, |stage| {
             given(stage, "method = \"header\"\ntoken_credential = \"api\"")
         }),
+        #[cfg(feature = "keyring")]
+        Row::new(
+            "There is no session bus on which `auth.token_keyring` could be asked for.",
+            NoCredential,
+            |stage| given(stage, "method = \"header\"\ntoken_keyring = \"api.example/kim\""),
+        ),
         Row::new("HTTP 401 at the upgrade.", AuthRefused, |stage| {
             stage.answered(|_| Upgrade::refuse(401, &[], "token expired"))
         }),
