@@ -90,6 +90,11 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { _file: file })
     }
+
+    /// Holds it until the process is gone: a thread of ours may still be at the files.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {

@@ -27,6 +27,7 @@ mod report;
 mod request;
 mod serve;
 mod shield;
+mod shutdown;
 mod signals;
 mod telemetry;
 

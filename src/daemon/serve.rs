@@ -15,18 +15,17 @@ use super::network::watch_network;
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
-use super::{EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, link_log, metrics, ready, renewal};
+use super::{
+    EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, link_log, metrics, ready, renewal, shutdown,
+};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::engine::{self, Command, Ending, Fanout, Waits};
+use crate::engine::{self, Command, Fanout, Waits};
 use crate::model::{DaemonStatus, HealthEntry, Severity, StoreStatus};
 use crate::rpc::backend::Identity;
 use crate::session::{Input, Session};
 use crate::store::{Checkup, Opened, Store};
 use crate::{ipc, rpc};
-
-/// How long apps are given to read what was written to them.
-const CLIENT_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to end.
 pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Failed> {
@@ -38,8 +37,17 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
 
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
-    let Opened { store, events, remembered, epoch, notes, set_aside, unclean, clock } =
-        open_store(&assembly, clock).await?;
+    let opened = tokio::select! {
+        opened = open_store(&assembly, clock) => opened?,
+        // An upgrade or a salvage of a large database takes its time. Ended in between, the file is
+        // what it was or what it was to become.
+        () = signals.stop() => {
+            tracing::info!("stopped during the start");
+            lock.keep();
+            return Ok(());
+        }
+    };
+    let Opened { store, events, remembered, epoch, notes, set_aside, unclean, clock } = opened;
     let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
         let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
         Failed::new(exit, format!("the socket cannot be made: {error}"), "")
@@ -187,53 +195,27 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
     tracing::info!("stopping");
     stop.cancel();
     background.cancel();
-    let ending = tokio::select! {
-        ending = end(ended_early, looped, serving, &engine) => ending,
+    let ended = tokio::select! {
+        ended = shutdown::end(ended_early, looped, serving, &engine, &store) => ended,
         // Whoever asks twice does not want to wait; the disk is consistent anyway.
-        Signal::Stop = signals.next() => {
+        () = signals.stop() => {
             tracing::warn!("stopped at once");
+            lock.keep();
             return Ok(());
         }
     };
-    if let Err(refusal) = store.close().await {
-        tracing::warn!("the database was not closed in order: {refusal}");
-    }
     if let Some(path) = &textfile {
         metrics::textfile::remove(path);
     }
-    drop(lock);
-    match ending {
-        Ok(Ending::Stopped) => {
-            tracing::info!("stopped");
-            Ok(())
-        }
-        Ok(Ending::StoreFailed(why)) => Err(Failed::new(
-            EXIT_STORAGE,
-            format!("the database cannot be trusted any more: {why}"),
-            "start again, which recovers what is on disk, and look at the disk",
-        )),
-        Err(error) => Err(Failed::new(EXIT_BUG, format!("a fault of ours: {error}"), "please report it")),
+    if ended.closed {
+        drop(lock);
+    } else {
+        lock.keep();
     }
-}
-
-/// Waits for the apps' tasks and the loop.
-async fn end(
-    ended_early: Option<Result<Ending, tokio::task::JoinError>>,
-    looped: tokio::task::JoinHandle<Ending>,
-    serving: tokio::task::JoinHandle<()>,
-    engine: &engine::Handle,
-) -> Result<Ending, tokio::task::JoinError> {
-    if tokio::time::timeout(CLIENT_GRACE, serving).await.is_err() {
-        tracing::debug!("some apps did not read to the end");
+    if ended.result.is_ok() {
+        tracing::info!("stopped");
     }
-    match ended_early {
-        Some(ending) => ending,
-        None => {
-            // An inbox that is full, or closed, is one that is being worked on: it ends by itself.
-            let _ = engine.tell_soon(Command::Stop).await;
-            looped.await
-        }
-    }
+    ended.result
 }
 
 /// Makes the folders safe and takes the lock.

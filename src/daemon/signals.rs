@@ -42,6 +42,14 @@ impl Signals {
             _ = self.hangup.recv() => Signal::Reload,
         }
     }
+
+    /// The next one that asks for the end. Others are kept for [`Signals::next`].
+    pub(super) async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// The signals the daemon listens to. There is none that asks for a reload: `ctl reload` does.
@@ -81,5 +89,10 @@ impl Signals {
             _ = self.sign_out.recv() => Signal::Stop,
             _ = self.shutdown.recv() => Signal::Stop,
         }
+    }
+
+    /// The next one that asks for the end: here all of them.
+    pub(super) async fn stop(&mut self) {
+        self.next().await;
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{ErrorKind, LinkState, ReasonKind, Refusal};
 use crate::session::Input;
 
 /// How long a stopping daemon waits for the close and for its last records.
-const STOP_GRACE: Duration = Duration::from_secs(4);
+pub const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Loop {
     pub(super) fn command(&mut self, command: Command) {

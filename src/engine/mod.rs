@@ -33,6 +33,7 @@ use crate::model::{
 };
 use crate::session;
 
+pub use commands::STOP_GRACE;
 pub use dialing::Dialling;
 pub use fanout::{EphemeralFeed, Fanout, Health, Tail};
 pub use requests::{Inbox, Reply, Request};

@@ -67,6 +67,17 @@ pub fn end(child: &mut Child, how: End) {
     let _ = child.start_kill();
 }
 
+/// A child that is ended with all it has started once nobody waits for it any more.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that was waited for has no number any more: it may be another's by now.
+        end(&mut self.0, End::Now);
+    }
+}
+
 /// Whether a child has ended. Does not take note of it: the child's group stays its own, and can be
 /// [ended](end), until somebody waits for the child. Not known elsewhere than on Unix.
 #[must_use]

@@ -32,7 +32,7 @@ use crate::model::{
 const EVENTS: usize = 256;
 
 /// How long [`Store::close`] waits for the last commit and the checkpoint.
-const CLOSE_WAIT: Duration = Duration::from_secs(4);
+pub const CLOSE_WAIT: Duration = Duration::from_secs(4);
 
 /// What opening gave.
 #[derive(Debug)]
@@ -466,10 +466,7 @@ impl Store {
         let threads = std::mem::take(&mut *lock(&self.inner.threads));
         let closing = async {
             let outcome = self.ask(ClientAsk::Close).await;
-            for thread in threads {
-                // A thread that panicked has said so itself.
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-            }
+            join(threads).await;
             outcome
         };
         tokio::time::timeout(CLOSE_WAIT, closing).await.map_err(|_| {
@@ -482,6 +479,23 @@ impl Store {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // What is in there is whole at any moment; a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits for threads to be gone. On a thread of its own: those of the runtime may all be waiting for
+/// something that hangs.
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let (over, joined) = oneshot::channel::<()>();
+    let joining = spawn("holdline-end", move || {
+        for thread in threads {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+        drop(over);
+    });
+    if joining.is_ok() {
+        // Told by its end.
+        let _ = joined.await;
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {

@@ -20,6 +20,7 @@ mod quarantine;
 mod reload;
 mod requests;
 mod secrets;
+mod shutdown;
 mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;

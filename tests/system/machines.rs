@@ -162,12 +162,17 @@ impl Machines {
         Server { server: Some(ready.recv().unwrap()), end: Some(end), thread: Some(thread) }
     }
 
-    /// Starts a name server on the server's machine, and has the daemon's machine ask it.
-    pub(crate) fn names(&self) -> Names {
+    /// Has the daemon's machine ask the server's for names, and wait so long for an answer.
+    pub(crate) fn ask_for_names(&self, seconds: u32) {
         let folder = PathBuf::from("/etc/netns").join(&self.here);
         fs::create_dir_all(&folder).unwrap();
-        let lines = format!("nameserver {SERVER}\noptions timeout:1 attempts:1\n");
+        let lines = format!("nameserver {SERVER}\noptions timeout:{seconds} attempts:1\n");
         fs::write(folder.join("resolv.conf"), lines).unwrap();
+    }
+
+    /// Starts a name server on the server's machine, and has the daemon's machine ask it.
+    pub(crate) fn names(&self) -> Names {
+        self.ask_for_names(1);
         let socket = self.there(|| UdpSocket::bind((SERVER, 53)).unwrap());
         Names::serve(socket)
     }

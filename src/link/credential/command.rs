@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::CREDENTIAL_MAX;
 use crate::model::{CredentialFault, Secret};
-use crate::program::{self, End};
+use crate::program::{self, End, Running};
 
 /// How long the command may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -33,24 +33,25 @@ pub(super) async fn run_within(argv: &[String], deadline: Duration) -> Result<Se
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     // Programs print secrets into their complaints; nothing of them may reach our log.
     command.stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| fault(format!("cannot be started: {error}")))?;
+    let child = command.spawn().map_err(|error| fault(format!("cannot be started: {error}")))?;
+    let mut child = Running(child);
 
     // As large as it may become: growing would leave a part of it behind.
     let mut output = Zeroizing::new(Vec::with_capacity(CREDENTIAL_MAX + 1));
     let running = async {
-        let Some(stdout) = child.stdout.take() else { return child.wait().await };
+        let Some(stdout) = child.0.stdout.take() else { return child.0.wait().await };
         stdout.take(CREDENTIAL_MAX as u64 + 1).read_to_end(&mut output).await?;
         if output.len() > CREDENTIAL_MAX {
             // It may wait for ever for somebody to take the rest.
-            program::end(&mut child, End::Now);
+            program::end(&mut child.0, End::Now);
         }
-        child.wait().await
+        child.0.wait().await
     };
     let ended = timeout(deadline, running).await;
     let text = std::str::from_utf8(&output).map(Secret::new);
     let status = match ended {
         Err(_elapsed) => {
-            program::end(&mut child, End::Now);
+            program::end(&mut child.0, End::Now);
             return Err(fault(format!("did not end within {} s", deadline.as_secs())));
         }
         Ok(Err(error)) => return Err(fault(format!("could not be listened to: {error}"))),
