@@ -127,6 +127,8 @@ async fn a_service_is_installed_used_and_taken_away() {
     assert_eq!(report["state"], "running");
     assert_eq!(report["pid"].to_string(), pid);
     assert_eq!(report["program"], format!("{HOME}/.cargo/bin/holdline"));
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    assert!(report["link"].is_string(), "{report}");
     assert!(report["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{report}");
 
     let before = tree(&manager.home(".config"));

@@ -14,11 +14,16 @@ use tokio::time::{sleep, timeout};
 use super::Manager;
 use super::plan::{Answer, Ended, Found, Seen, Site, Step, asides};
 use crate::cli::{Exit, Failed};
+use crate::client::Client;
+use crate::model::StatusReport;
+use crate::rpc::api::Empty;
 
 /// How long a service manager may take to answer a question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long it may take to do something: a daemon with a large database takes a while to be ready.
 const DONE_WITHIN: Duration = Duration::from_secs(120);
+/// How long the daemon may take to say how it stands.
+const REPORT_WITHIN: Duration = Duration::from_secs(2);
 /// Between two tries of what cannot be done yet, and how many of them.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const TRIES: u32 = 40;
@@ -73,6 +78,15 @@ impl Hand {
             seen.answers.push(answer);
         }
         seen
+    }
+
+    /// What the daemon of the profile says of itself, if one answers.
+    pub(super) fn report(&self, socket: &Path) -> Option<StatusReport> {
+        let report = async {
+            let client = Client::connect(socket).await.ok()?;
+            client.call("status", &Empty {}).await.ok()
+        };
+        self.runtime.block_on(async { timeout(REPORT_WITHIN, report).await.ok().flatten() })
     }
 
     /// Does one step.

@@ -23,7 +23,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use self::act::Hand;
-use self::plan::{Encoding, Item, Plan, Seen, Site, State, Wanted};
+use self::plan::{Activity, Encoding, Item, Plan, Seen, Site, State, Wanted};
 use super::words::{Reader, plain};
 use super::{Exit, Failed, Outcome, Shell, config as config_verbs};
 use crate::clock::Clock;
@@ -326,12 +326,20 @@ pub(crate) fn run(args: &Args, timeout: Option<Duration>, shell: &mut Shell) -> 
 fn status(work: &Work, shell: &mut Shell) -> Outcome {
     let manager = work.manager.as_ref();
     let seen = work.look();
-    let state = manager.state(&seen);
+    let mut state = manager.state(&seen);
+    let report = if seen.daemon { work.hand.report(&work.places.socket) } else { None };
+    // One of another process is not the service's.
+    let report = report.filter(|it| state.pid.is_none_or(|pid| pid == it.daemon.pid));
+    if let (Some(report), Activity::Running) = (&report, &state.activity) {
+        // launchd and the Task Scheduler do not say since when.
+        state.pid = Some(report.daemon.pid);
+        state.since = state.since.or(Some(report.daemon.started_at));
+    }
     if shell.json() {
-        shell.document(&say::status_json(manager, &seen, &state))?;
+        shell.document(&say::status_json(manager, &seen, &state, report.as_ref()))?;
     } else {
         let reader = Reader::here(Clock::start().now().wall);
-        shell.print(&say::status(manager, &seen, &state, &reader))?;
+        shell.print(&say::status(manager, &seen, &state, report.as_ref(), &reader))?;
     }
     Ok(say::verdict(&state))
 }

@@ -7,6 +7,10 @@ use super::plan::{Activity, Plan, Seen, Site, Standing, State, Step, standing};
 use crate::cli::Exit;
 use crate::cli::show::{BAD, FAINT, GOOD, WAITING, field, styled};
 use crate::cli::words::{Reader, plain};
+use crate::model::StatusReport;
+
+/// The version of this program.
+const OURS: &str = env!("CARGO_PKG_VERSION");
 
 /// A step as one line: done, or with `dry` what would be done.
 pub(super) fn step(step: &Step, site: &Site, dry: bool) -> String {
@@ -111,7 +115,13 @@ pub(super) fn verdict(state: &State) -> Exit {
 }
 
 /// How a service stands, for people.
-pub(super) fn status(manager: &dyn Manager, seen: &Seen, state: &State, reader: &Reader) -> String {
+pub(super) fn status(
+    manager: &dyn Manager,
+    seen: &Seen,
+    state: &State,
+    report: Option<&StatusReport>,
+    reader: &Reader,
+) -> String {
     let site = manager.site();
     let flag = site.flag();
     let profile = &site.profile;
@@ -175,6 +185,17 @@ pub(super) fn status(manager: &dyn Manager, seen: &Seen, state: &State, reader: 
         let pid = state.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
         text.push_str(&field("program", &format!("{}{pid}{other}", plain(&site.short(program)))));
     }
+    if let Some(report) = report {
+        text.push_str(&field("link", &plain(&report.link.label)));
+        let version = &report.daemon.version;
+        if *version != OURS {
+            let how = format!(
+                "{}, which is not that of this program ({OURS}): a restart takes it up",
+                plain(version)
+            );
+            text.push_str(&field("version", &how));
+        }
+    }
     for (path, _, how) in files(manager, seen) {
         text.push_str(&field("file", &format!("{}, {how}", plain(&site.short(&path)))));
     }
@@ -183,7 +204,12 @@ pub(super) fn status(manager: &dyn Manager, seen: &Seen, state: &State, reader: 
 }
 
 /// How a service stands, for programs.
-pub(super) fn status_json(manager: &dyn Manager, seen: &Seen, state: &State) -> Json {
+pub(super) fn status_json(
+    manager: &dyn Manager,
+    seen: &Seen,
+    state: &State,
+    report: Option<&StatusReport>,
+) -> Json {
     let (word, reason) = match &state.activity {
         Activity::Running => ("running", None),
         Activity::Starting(how) => ("starting", Some(how)),
@@ -205,6 +231,8 @@ pub(super) fn status_json(manager: &dyn Manager, seen: &Seen, state: &State) -> 
         "last_exit": state.ended_with,
         "program": state.program,
         "outside": seen.daemon && !matches!(state.activity, Activity::Running | Activity::Starting(_)),
+        "link": report.map(|it| it.link.state),
+        "version": report.map(|it| &it.daemon.version),
         "files": files,
     })
 }

@@ -577,7 +577,7 @@ fn shown(of: &dyn Manager, seen: &Seen) -> String {
     let now = Timestamp::parse("2026-11-26T13:14:11Z").expect("written here");
     let reader = Reader { now, zone: jiff::tz::TimeZone::UTC };
     let state = of.state(seen);
-    let text = say::status(of, seen, &state, &reader);
+    let text = say::status(of, seen, &state, None, &reader);
     format!("{}[exits {}]\n", anstream::adapter::strip_str(&text), say::verdict(&state).code())
 }
 
