@@ -115,7 +115,7 @@ impl Hand {
             if !matches!(answer.ended, Ended::Code(code) if again.contains(&code)) {
                 break;
             }
-            self.runtime.block_on(sleep(AGAIN_AFTER));
+            self.runtime.block_on(async { sleep(AGAIN_AFTER).await });
             answer = self.ask(command, self.within.1);
         }
         if answer.is_good() || matches!(answer.ended, Ended::Code(code) if fine.contains(&code)) {
