@@ -14,10 +14,12 @@ use crate::clock::Clock;
 use crate::engine::{self, Command, Fanout, LinkOrder, Waits, level_of};
 use crate::model::{
     CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
-    MessageId, MessageState, Moved, Place, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition,
+    MessageId, MessageState, Moved, NoticeEntry, NotificationStatus, Place, Receipt, Refusal, Seq,
+    StatusReport, Timestamp, Transition,
 };
 use crate::rpc::api::{
-    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+    Check, MessagesListResult, NotificationsResult, QuarantineListResult, QuarantineRetryResult,
+    ReloadResult, RequestResult,
 };
 use crate::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
@@ -39,6 +41,7 @@ pub(super) struct Daemon {
     pub(super) policy: RwLock<Arc<Policy>>,
     pub(super) report: Report,
     pub(super) reloader: super::reload::Reloader,
+    pub(super) notices: Arc<super::notices::Notices>,
     /// One doctor at a time.
     pub(super) doctor: tokio::sync::Mutex<()>,
     /// One second look at the quarantine at a time: each holds a page of frames in memory.
@@ -54,7 +57,8 @@ impl Daemon {
 
     /// The report, with the limits that hold now.
     pub(super) fn status(&self) -> StatusReport {
-        self.report.status(&self.store, &self.fanout, &self.policy().outbox)
+        let report = self.report.status(&self.store, &self.fanout, &self.policy().outbox);
+        StatusReport { notifications: self.notices.status(), ..report }
     }
 
     /// The metrics as text.
@@ -436,6 +440,24 @@ impl Backend for Shared {
 
     async fn link_history(&self, limit: usize) -> Result<Vec<Transition>, Refusal> {
         self.0.store.history(limit).await
+    }
+
+    async fn mute(&self, span: Option<Duration>) -> Result<Timestamp, Refusal> {
+        self.0.notices.mute(span).await
+    }
+
+    async fn unmute(&self) -> Result<(), Refusal> {
+        self.0.notices.unmute().await
+    }
+
+    async fn test_notice(&self) -> Result<NotificationsResult, Refusal> {
+        self.0.notices.test().await?;
+        let NotificationStatus { muted_until, backend, .. } = self.0.notices.status();
+        Ok(NotificationsResult { muted_until, backend })
+    }
+
+    fn notices(&self, limit: usize) -> Vec<NoticeEntry> {
+        self.0.notices.history(limit)
     }
 
     async fn reload(&self) -> Result<ReloadResult, Refusal> {

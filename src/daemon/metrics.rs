@@ -11,7 +11,7 @@ use self::exposition::Samples;
 use super::report::Report;
 use crate::config::Config;
 use crate::engine::Fanout;
-use crate::model::{LinkState, Severity, StatusReport, Timestamp};
+use crate::model::{LinkState, NotificationStatus, Severity, StatusReport, Timestamp};
 use crate::store::{Commits, Store};
 
 /// The text.
@@ -29,6 +29,7 @@ pub(super) fn text(
     outbox(&mut samples, status, now);
     inbox(&mut samples, status);
     database(&mut samples, status, &store.counters().commits);
+    notices(&mut samples, &status.notifications);
     apps(&mut samples, report, limits);
     counted(&mut samples, fanout);
     samples.text()
@@ -121,6 +122,21 @@ fn database(samples: &mut Samples, status: &StatusReport, commits: &Commits) {
         commits.count,
         commits.requests,
     );
+}
+
+fn notices(samples: &mut Samples, notices: &NotificationStatus) {
+    samples.put("notifications_available", u8::from(notices.available));
+    for (outcome, number) in [
+        ("shown", notices.shown),
+        ("collapsed", notices.collapsed),
+        ("suppressed", notices.suppressed),
+        ("failed", notices.failed),
+    ] {
+        samples.put_one("notifications_total", "outcome", outcome, number);
+    }
+    samples.put("notifications_template_failed_total", notices.template_failed);
+    samples.put("notifications_commands_total", notices.commands);
+    samples.put("notifications_commands_failed_total", notices.commands_failed);
 }
 
 fn apps(samples: &mut Samples, report: &Report, limits: &[(&'static str, u64)]) {

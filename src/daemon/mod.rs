@@ -15,6 +15,7 @@ mod link_log;
 mod lock;
 mod metrics;
 mod network;
+mod notices;
 mod pages;
 mod policy;
 #[cfg(target_os = "linux")]

@@ -144,6 +144,7 @@ async fn take_up(daemon: &Daemon) -> Result<ReloadResult, Refusal> {
     reloader.route.send_replace(route);
     daemon.engine.tell_soon(Command::Reload { settings: Box::new(settings), server }).await?;
     *daemon.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    daemon.notices.reconfigure(newer.config.notifications.clone());
     for warning in &newer.config.warnings {
         tracing::warn!("{}", warning.message);
     }

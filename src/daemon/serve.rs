@@ -12,6 +12,7 @@ use super::backend::{Daemon, Shared};
 use super::cursors::Cursors;
 use super::lock::{Lock, LockError};
 use super::network::watch_network;
+use super::notices::{self, Notices};
 use super::reload::{Reloader, reload};
 use super::report::Report;
 use super::signals::{Signal, Signals};
@@ -111,6 +112,8 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
             hint: "delete them when you need nothing of them any more; the daemon never does".into(),
         });
     }
+    let notices = Notices::new(clock, Arc::clone(&fanout), store.clone(), config.notifications.clone()).await;
+    let notices = Arc::new(notices);
     let waits = Arc::new(Waits::default());
     let stop = CancellationToken::new();
     let (engine, commands) = engine::Handle::new();
@@ -125,6 +128,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         policy: RwLock::new(Arc::new(policy)),
         report,
         reloader: Reloader::new(options.sources.clone(), config, route_in),
+        notices: Arc::clone(&notices),
         doctor: tokio::sync::Mutex::default(),
         retrying: tokio::sync::Mutex::new(()),
         stop: stop.clone(),
@@ -161,6 +165,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
     tokio::spawn(
         background.clone().run_until_cancelled_owned(link_log::keep(fanout.link.subscribe(), clock)),
     );
+    tokio::spawn(background.clone().run_until_cancelled_owned(notices::keep(Arc::clone(&notices))));
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(
         store.clone(),
         Arc::clone(&fanout),
@@ -196,7 +201,10 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
     stop.cancel();
     background.cancel();
     let ended = tokio::select! {
-        ended = shutdown::end(ended_early, looped, serving, &engine, &store) => ended,
+        (ended, ()) = async {
+            // Commands that run are ended meanwhile.
+            tokio::join!(shutdown::end(ended_early, looped, serving, &engine, &store), notices.close())
+        } => ended,
         // Whoever asks twice does not want to wait; the disk is consistent anyway.
         () = signals.stop() => {
             tracing::warn!("stopped at once");

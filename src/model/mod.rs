@@ -9,6 +9,7 @@ mod id;
 pub mod json;
 mod link;
 mod message;
+mod notice;
 mod payload;
 mod peer;
 mod proxy;
@@ -28,6 +29,7 @@ pub use link::{LinkState, Reason, ReasonKind, Transition};
 pub use message::{
     Confirm, Delivery, Durability, HistoryEntry, Level, Message, MessageState, Moved, Receipt, Resend,
 };
+pub use notice::{NoticeEntry, NoticeOutcome};
 pub use payload::{Frame, Payload};
 pub use peer::Peer;
 pub use proxy::{Proxy, ProxyFault, ProxyKind, ProxySignIn};

@@ -189,6 +189,27 @@ pub struct NotificationStatus {
     pub suppressed: u64,
     /// Failed.
     pub failed: u64,
+    /// Why none can be shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Whether they are switched on.
+    #[serde(default)]
+    pub enabled: bool,
+    /// How many rules there are.
+    #[serde(default)]
+    pub rules: u64,
+    /// Whether it is quiet now.
+    #[serde(default)]
+    pub quiet: bool,
+    /// Templates and conditions that failed on an event.
+    #[serde(default)]
+    pub template_failed: u64,
+    /// Commands that were run.
+    #[serde(default)]
+    pub commands: u64,
+    /// Commands that failed, or found no place.
+    #[serde(default)]
+    pub commands_failed: u64,
 }
 
 /// The database.

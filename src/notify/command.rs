@@ -82,7 +82,7 @@ impl Runner {
         let (turns, stop) = (Arc::clone(&self.turns), self.stop.clone());
         tokio::spawn(async move {
             // Given back together, at the end.
-            let _held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (place, room);
+            let held: (OwnedSemaphorePermit, OwnedSemaphorePermit) = (place, room);
             let turn = stop.run_until_cancelled(turns.acquire()).await;
             let how = match turn {
                 Some(Ok(_turn)) => carry_out(&errand, &stop).await,
@@ -92,6 +92,8 @@ impl Runner {
                 let command = errand.argv.first().map_or("", String::as_str);
                 tracing::warn!(command, "the command of a notification rule {why}");
             }
+            // Who is told finds the place free.
+            drop(held);
             ended(how);
         });
         Ok(())

@@ -98,15 +98,20 @@ impl Rule {
     /// What it says of this row.
     pub(super) fn say(&self, row: &EventRow) -> Said {
         let kind = kind(row);
+        let (kind, body) = match &self.on {
+            On::Type(_) => (kind.to_owned(), String::new()),
+            On::Link => link_words(row),
+        };
+        let (kind, body) = (kind.as_str(), body.as_str());
         if self.title.is_none() && self.body.is_none() {
-            return Said { title: text::title(kind), body: String::new(), failure: None };
+            return Said { title: text::title(kind), body: text::body(body), failure: None };
         }
         let context = context(row);
         let render = |template: &Option<Template>, otherwise: &str| match template {
             Some(template) => template.render(&context),
             None => Ok(otherwise.to_owned()),
         };
-        match (render(&self.title, kind), render(&self.body, "")) {
+        match (render(&self.title, kind), render(&self.body, body)) {
             (Ok(title), Ok(body)) => {
                 let title = text::title(&title);
                 // Nobody shows a notification without a title.
@@ -153,6 +158,15 @@ pub(super) fn kind(row: &EventRow) -> &str {
         RowKind::Event { kind, .. } => kind,
         RowKind::Gap(_) | RowKind::Bad => "",
     }
+}
+
+/// What a change of the link says where the rule has no templates.
+fn link_words(row: &EventRow) -> (String, String) {
+    let RowKind::Event { payload: Payload::Json(json), .. } = &row.kind else { return Default::default() };
+    let data: Json = serde_json::from_str(json).unwrap_or_default();
+    let word = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
+    let lines = [word("reason"), word("hint")].into_iter().filter(|line| !line.is_empty());
+    (word("label"), lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Whether the JSON text `found` says one of these values; numbers by what they are worth.

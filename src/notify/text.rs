@@ -1,5 +1,7 @@
 //! Text on its way to a person's screen: nothing in it steers, and it is as long as there is room.
 
+use crate::model::misleads;
+
 /// Characters of a title.
 pub(super) const MAX_TITLE: usize = 100;
 /// Characters of a body.
@@ -65,15 +67,9 @@ pub(super) fn cut(text: &str, length: usize) -> String {
     }
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and the marks that turn or hide
-/// text (Unicode Standard Annex 9; the zero-width space and the byte order mark). The joiners stay:
-/// languages and emoji are written with them.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        )
+/// What steers, hides or turns text. The joiners stay: languages and emoji are written with them.
+const fn steers(c: char) -> bool {
+    misleads(c) && !matches!(c, '\u{200c}' | '\u{200d}')
 }
 
 #[cfg(test)]

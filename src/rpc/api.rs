@@ -17,11 +17,14 @@ use crate::model::{
 
 mod doctor;
 mod notes;
+mod notices;
 
 pub use doctor::{Check, DoctorParams, DoctorResult};
 pub use notes::{
     CaughtUpNote, ClosingNote, DeliveryNote, EndReason, EndedNote, EventNote, GapNote, LaggedNote, StatusNote,
 };
+
+pub use notices::{MuteParams, NotificationsHistoryResult, NotificationsResult};
 
 /// Version of this interface, as `hello` names it.
 pub const PROTOCOL: u32 = 1;
@@ -523,7 +526,7 @@ pub struct LinkResult {
     pub state: LinkState,
 }
 
-/// Parameters of `link.history`.
+/// Parameters of `link.history` and `notifications.history`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryParams {

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use super::api::{
-    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+    Check, MessagesListResult, NotificationsResult, QuarantineListResult, QuarantineRetryResult,
+    ReloadResult, RequestResult,
 };
 use crate::model::{
     CursorStatus, Delivery, Epoch, EventRow, Level, LinkState, LinkStatus, Message, MessageId, MessageState,
-    Moved, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
+    Moved, NoticeEntry, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
 };
 
 /// An answer that is still to come.
@@ -260,6 +261,18 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The newest `limit` changes of the link's state, oldest first.
     async fn link_history(&self, limit: usize) -> Result<Vec<Transition>, Refusal>;
+
+    /// Shows no notifications for so long, or until that is ended; also over restarts. Gives until when.
+    async fn mute(&self, span: Option<Duration>) -> Result<Timestamp, Refusal>;
+
+    /// Ends that.
+    async fn unmute(&self) -> Result<(), Refusal>;
+
+    /// Shows a notification now, and says until when they are muted and who showed it.
+    async fn test_notice(&self) -> Result<NotificationsResult, Refusal>;
+
+    /// What became of the newest `limit` notifications, oldest first.
+    fn notices(&self, limit: usize) -> Vec<NoticeEntry>;
 
     /// Reads the configuration anew.
     async fn reload(&self) -> Result<ReloadResult, Refusal>;

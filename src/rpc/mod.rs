@@ -52,6 +52,8 @@ pub use backend::Backend;
 pub use openrpc::document as openrpc;
 #[cfg(feature = "daemon")]
 pub use server::serve;
+#[cfg(feature = "daemon")]
+pub(crate) use splice::event as event_line;
 
 #[cfg(feature = "daemon")]
 use server::Shared;

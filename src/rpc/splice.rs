@@ -9,7 +9,7 @@ use super::message::to_json;
 use crate::model::{Epoch, EventRow, Gap, Payload, RowKind, Seq, json};
 
 /// The event in `row` as JSON; none where the row is a gap.
-pub(super) fn event(row: &EventRow) -> Option<String> {
+pub(crate) fn event(row: &EventRow) -> Option<String> {
     let RowKind::Event { id, kind, payload } = &row.kind else {
         return None;
     };

@@ -71,7 +71,7 @@ fn every_key_says_what_it_means() {
 #[test]
 fn every_example_in_the_manual_is_a_configuration() {
     let mut seen = 0;
-    for name in ["config.md", "operating.md"] {
+    for name in ["config.md", "operating.md", "notifications.md"] {
         let text = text(name);
         for block in text.split("```toml\n").skip(1) {
             let example = block.split("```").next().expect("the block has an end");

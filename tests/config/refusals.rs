@@ -167,6 +167,30 @@ fn p13_each_mistake_is_told_with_file_line_key_and_a_fix() {
             "error: `notify[0].body`: unknown filter `upcase`\n --> FILE:6:15\n  |\n6 | # {{ data.x | upcase\n  |               ^^^^^^ the manual lists the filters",
         ),
         (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\ntitle = \"Order #{{ data.id }\"\n",
+            "error: `notify[0].title`: unexpected `}`, expected end of variable block\n --> FILE:4:28\n  |\n4 | title = \"Order #{{ data.id }\"\n  |                            ^ see the examples in the manual",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nif = \"data.x >\"\n",
+            "error: `notify[0].if`: unexpected end of input, expected expression\n --> FILE:4:14\n  |\n4 | if = \"data.x >\"\n  |              ^ see the examples in the manual",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nbody = \"{% include 'x' %}\"\n",
+            "error: `notify[0].body`: unknown statement include\n --> FILE:4:12\n  |\n4 | body = \"{% include 'x' %}\"\n  |            ^^^^^^^ see the examples in the manual",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nshow = false\n",
+            "error: this rule does nothing\n --> FILE:4:8\n  |\n4 | show = false\n  |        ^^^^^ give it `run`, or take the rule out",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nsound = \"../bell\"\n",
+            "error: `notify[0].sound`: this names no sound\n --> FILE:4:9\n  |\n4 | sound = \"../bell\"\n  |         ^^^^^^^^^ write it like \"message-new-instant\"",
+        ),
+        (
+            "server.url = \"wss://h/\"\n[[notify]]\ntype = \"x\"\nrun = []\n",
+            "error: `notify[0].run`: the list is too short\n --> FILE:4:7\n  |\n4 | run = []\n  |       ^^ it has at least 1",
+        ),
+        (
             "server.url = \"wss://h/\"\n[notify]\ntype = \"x\"\n",
             "error: `notify` is a list of tables\n --> FILE:2:2\n  |\n2 | [notify]\n  |  ^^^^^^ write `[[notify]]` above the keys of each one",
         ),

@@ -16,6 +16,7 @@ mod half_open;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod notices;
 mod quarantine;
 mod reload;
 mod requests;

@@ -9,6 +9,7 @@ mod events;
 mod link;
 mod messages;
 mod metrics;
+mod notify;
 mod quarantine;
 mod reload;
 mod request;
@@ -76,6 +77,8 @@ enum Verb {
     Cursors(Call<cursors::Args>),
     /// Pause the link, resume it, or dial anew
     Link(Call<link::Args>),
+    /// Mute notifications, try them, and show what became of them
+    Notify(Call<notify::Args>),
     /// Tell how the link, or a message, came to where it is
     Why(Call<why::Args>),
     /// Take up the configuration as it is now
@@ -101,6 +104,7 @@ impl Verb {
             Self::Quarantine(verb) => verb.of(ctl).run(ctl).await,
             Self::Cursors(verb) => verb.of(ctl).run(ctl).await,
             Self::Link(verb) => verb.of(ctl).run(ctl).await,
+            Self::Notify(verb) => verb.of(ctl).run(ctl).await,
             Self::Why(verb) => verb.of(ctl).run(ctl).await,
             Self::Reload(verb) => verb.of(ctl).run(ctl).await,
             Self::Stop(verb) => verb.of(ctl).run(ctl).await,

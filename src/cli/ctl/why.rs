@@ -4,10 +4,13 @@ use super::Ctl;
 use crate::cli::show;
 use crate::cli::{Exit, Failed, Outcome};
 use crate::model::{Message, MessageId, StatusReport, Transition};
-use crate::rpc::api::{Empty, HistoryParams, HistoryResult, MessageParams};
+use crate::rpc::api::{Empty, HistoryParams, HistoryResult, MessageParams, NotificationsHistoryResult};
 
 /// Changes of the link that are told.
 const TOLD: u32 = 20;
+
+/// Notifications of which is told what became of them.
+const NOTICES: u32 = 5;
 
 /// `ctl why`.
 #[derive(Debug, clap::Args)]
@@ -47,10 +50,18 @@ pub(super) async fn message(ctl: &mut Ctl<'_>, id: MessageId) -> Outcome {
 async fn link(ctl: &mut Ctl<'_>) -> Outcome {
     let history = history(ctl).await?;
     let report: StatusReport = ctl.call("status", &Empty {}).await?;
+    let params = HistoryParams { limit: Some(NOTICES) };
+    let notices: NotificationsHistoryResult = ctl.call("notifications.history", &params).await?;
+    let notices = notices.history;
     if ctl.shell.json() {
-        ctl.shell.document(&serde_json::json!({ "history": history, "link": report.link }))?;
+        let story = serde_json::json!({ "history": history, "link": report.link, "notices": notices });
+        ctl.shell.document(&story)?;
     } else {
-        let text = show::history::story(&history, &report.link, &ctl.reader());
+        let mut text = show::history::story(&history, &report.link, &ctl.reader());
+        if !notices.is_empty() {
+            text.push_str("\nNotifications\n");
+            text.push_str(&show::notice::lines(&notices, &ctl.reader()));
+        }
         ctl.shell.print(&text)?;
     }
     Ok(Exit::Ok)

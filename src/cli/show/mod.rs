@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod message;
+pub(crate) mod notice;
 pub(crate) mod status;
 
 use anstyle::{AnsiColor, Style};

@@ -23,6 +23,9 @@ pub(crate) fn report(report: &StatusReport, reader: &Reader, wordy: bool) -> Str
     text.push_str(&field("in", &inbox(report, reader)));
     text.push_str(&cursors(&report.cursors, reader));
     text.push_str(&field("apps", &apps(report)));
+    if report.notifications.rules > 0 {
+        text.push_str(&field("notices", &super::notice::standing(&report.notifications, reader)));
+    }
     if wordy {
         text.push_str(&process(report, reader));
     }

@@ -77,6 +77,12 @@ pub(super) const METRICS: &[Metric] = &[
     gauge("store_bytes", "Size of the database's files."),
     histogram("store_commit_seconds", "How long commits took, the sync of the disk included."),
     histogram("store_commit_requests", "Requests that shared a commit."),
+    // Notifications.
+    gauge("notifications_available", "1 while somebody shows notifications, else 0."),
+    counter("notifications_total", "Notifications, by outcome: shown, collapsed, suppressed, failed."),
+    counter("notifications_template_failed_total", "Templates and conditions that failed on an event."),
+    counter("notifications_commands_total", "Commands of rules that were run, or found no place."),
+    counter("notifications_commands_failed_total", "Commands of rules that failed, or found no place."),
     // Apps.
     gauge("ipc_clients", "Apps connected."),
     gauge("ipc_subscriptions", "Subscriptions that run."),

@@ -9,6 +9,7 @@ mod events;
 mod hello;
 mod link;
 mod messages;
+mod notifications;
 mod quarantine;
 mod request;
 mod send;
@@ -46,6 +47,10 @@ pub(super) const ALL: &[Method] = &[
     Method::of::<link::Resume>(),
     Method::of::<link::Reconnect>(),
     Method::of::<link::History>(),
+    Method::of::<notifications::Mute>(),
+    Method::of::<notifications::Unmute>(),
+    Method::of::<notifications::Test>(),
+    Method::of::<notifications::History>(),
     Method::of::<config::Reload>(),
     Method::of::<config::Show>(),
     Method::of::<daemon::Metrics>(),

@@ -9,12 +9,13 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::model::{
     CloseStatus, CursorStatus, DaemonStatus, Durability, Epoch, ErrorKind, EventRow, GapReason, InboxStatus,
-    LinkState, LinkStatus, Message, MessageId, MessageState, Moved, NotificationStatus, OutboxStatus,
-    Payload, QuarantineEntry, Reason, ReasonKind, Receipt, Refusal, RowKind, Seq, StatusReport, StoreStatus,
-    Timestamp, Transition, TypeGlob,
+    LinkState, LinkStatus, Message, MessageId, MessageState, Moved, NoticeEntry, NoticeOutcome,
+    NotificationStatus, OutboxStatus, Payload, QuarantineEntry, Reason, ReasonKind, Receipt, Refusal,
+    RowKind, Seq, StatusReport, StoreStatus, Timestamp, Transition, TypeGlob,
 };
 use super::rpc::api::{
-    Check, MessagesListResult, QuarantineListResult, QuarantineRetryResult, ReloadResult, RequestResult,
+    Check, MessagesListResult, NotificationsResult, QuarantineListResult, QuarantineRetryResult,
+    ReloadResult, RequestResult,
 };
 use super::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
@@ -528,6 +529,32 @@ impl Backend for Memory {
             |to| Transition { at: NOW, from: None, to, reason: None, attempt: 0, next_retry_at: None };
         let all = [entry(LinkState::Connecting), entry(LinkState::Connected)];
         Ok(all.into_iter().skip(2_usize.saturating_sub(limit)).collect())
+    }
+
+    async fn mute(&self, span: Option<Duration>) -> Result<Timestamp, Refusal> {
+        Ok(NOW.after(span.unwrap_or(Duration::from_secs(86_400))))
+    }
+
+    async fn unmute(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn test_notice(&self) -> Result<NotificationsResult, Refusal> {
+        Ok(NotificationsResult { muted_until: None, backend: Some("dunst 1.9.0".into()) })
+    }
+
+    fn notices(&self, limit: usize) -> Vec<NoticeEntry> {
+        let entry = NoticeEntry {
+            at: NOW,
+            outcome: NoticeOutcome::Suppressed,
+            reason: Some("quiet".into()),
+            detail: None,
+            kind: "order_status".into(),
+            title: None,
+            seq: Some(Seq(2)),
+            count: 2,
+        };
+        vec![entry; limit.min(1)]
     }
 
     async fn reload(&self) -> Result<ReloadResult, Refusal> {
