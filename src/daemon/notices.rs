@@ -18,8 +18,9 @@ use crate::model::{
     ErrorKind, EventRow, HealthEntry, LinkStatus, NoticeEntry, NotificationStatus, Refusal, Seq, Severity,
     Timestamp,
 };
+use crate::notify::desktop::screen;
 use crate::notify::{
-    self, Ended, Errand, Input, LocalTime, Notice, Notifier, Now, Output, Run, Runner, Screen, Settings,
+    Ended, Errand, FOR_EVER, Input, LocalTime, Notice, Notifier, Now, Output, Run, Runner, Screen, Settings,
     Trouble, Urgency,
 };
 use crate::rpc::event_line;
@@ -71,7 +72,7 @@ impl Notices {
             clock,
             fanout,
             store,
-            screen: notify::desktop::screen(),
+            screen: screen(),
             runner: Runner::default(),
             notifier: Mutex::new(Notifier::new(settings, muted)),
             muting: tokio::sync::Mutex::new(()),
@@ -123,7 +124,7 @@ impl Notices {
     pub(super) async fn mute(&self, span: Option<Duration>) -> Result<Timestamp, Refusal> {
         let _turn = self.muting.lock().await;
         let now = self.clock.now().steady;
-        let until = span.map_or(notify::FOR_EVER, |span| now.after(span).min(notify::FOR_EVER));
+        let until = span.map_or(FOR_EVER, |span| now.after(span).min(FOR_EVER));
         self.remember(Some(until)).await?;
         self.tell(Input::Mute(Some(until)));
         Ok(until)
@@ -191,7 +192,7 @@ impl Notices {
             None => health.clear(code),
         };
         let muted = muted.map(|until| match until {
-            notify::FOR_EVER => "notifications are muted".to_owned(),
+            FOR_EVER => "notifications are muted".to_owned(),
             until => format!("notifications are muted until {}", until.brief()),
         });
         put("notifications_muted", muted, "`holdline ctl notify unmute` ends it");

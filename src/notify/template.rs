@@ -206,10 +206,7 @@ fn fault(source: &str, error: &minijinja::Error) -> Fault {
         start..range.end.clamp(start, source.len())
     });
     let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    let hint = match error.kind() {
-        ErrorKind::SyntaxError => "see the examples in the manual",
-        _ => "",
-    };
+    let hint = if error.kind() == ErrorKind::SyntaxError { "see the examples in the manual" } else { "" };
     Fault { range, message, hint: hint.to_owned() }
 }
 

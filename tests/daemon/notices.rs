@@ -170,7 +170,7 @@ async fn a_reload_takes_new_rules_and_keeps_the_numbers() {
         let changed = client.call("config.reload", &json!({})).expect("in order");
         assert_eq!(
             (&changed["changed"][0], &changed["reconnect"]),
-            (&json!("notify[0].type"), &json!(false))
+            (&json!("notify[0].body"), &json!(false))
         );
         (daemon, ruled)
     })

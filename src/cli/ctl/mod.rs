@@ -9,7 +9,7 @@ mod events;
 mod link;
 mod messages;
 mod metrics;
-mod notify;
+mod notices;
 mod quarantine;
 mod reload;
 mod request;
@@ -78,7 +78,7 @@ enum Verb {
     /// Pause the link, resume it, or dial anew
     Link(Call<link::Args>),
     /// Mute notifications, try them, and show what became of them
-    Notify(Call<notify::Args>),
+    Notify(Call<notices::Args>),
     /// Tell how the link, or a message, came to where it is
     Why(Call<why::Args>),
     /// Take up the configuration as it is now

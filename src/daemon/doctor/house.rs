@@ -12,7 +12,7 @@ use crate::daemon::backend::Daemon;
 use crate::daemon::lock::Holder;
 use crate::model::Severity;
 use crate::model::words::{count, counted, length, size};
-use crate::notify;
+use crate::notify::desktop;
 use crate::rpc::api::Check;
 use crate::store::{Content, FLOOR, Glance, Ground, glance, ground};
 
@@ -275,7 +275,7 @@ pub(super) fn queue(daemon: &Daemon) -> Check {
 pub(super) async fn notifications(config: &Config) -> Check {
     let code = "notifications";
     let Some(rules) = wished(config) else { return unwished(config) };
-    let screen = notify::desktop::screen();
+    let screen = desktop::screen();
     match timeout(DESKTOP, screen.identify()).await {
         Ok(Ok(name)) => Check::good(code, format!("{name}, {rules}")),
         Ok(Err(trouble)) => Check::bad(code, format!("{rules}, and {trouble}"), MISSING),
