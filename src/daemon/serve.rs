@@ -19,7 +19,7 @@ use super::signals::{Signal, Signals};
 use super::{
     EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, link_log, metrics, ready, renewal, shutdown,
 };
-use crate::clock::Clock;
+use crate::clock::{Alarm, Clock};
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Fanout, Waits};
 use crate::model::{DaemonStatus, HealthEntry, Severity, StoreStatus};
@@ -307,9 +307,12 @@ async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: eng
 async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
     const LOOK: Duration = Duration::from_secs(5);
     const HOUR: u64 = 3_600 / 5;
+    // A timer of the system: those of the runtime wake it several times on the way to one deadline.
+    let mut alarm = Alarm::new(clock);
     for looks in 0_u64.. {
         if looks > 0 {
-            tokio::time::sleep(LOOK).await;
+            alarm.set(Some(clock.instant() + LOOK));
+            alarm.rung().await;
             store.look().await;
             if let Some(text) = store.take_concern() {
                 put_damage(&fanout, clock, "store_unreadable", text);
