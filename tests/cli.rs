@@ -401,6 +401,51 @@ fn shells_and_man_get_their_files() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let home = Home::new();
+    let folder = home.folder.path().join("new/man1");
+    let written = home.run(&["man", "--dir", &folder.display().to_string()]);
+    assert_eq!(code(&written), 0, "{}", err(&written));
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .expect("made")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+        .collect();
+    names.sort();
+    for name in
+        ["holdline.1", "holdline-run.1", "holdline-ctl.1", "holdline-ctl-send.1", "holdline-config-show.1"]
+    {
+        assert!(names.iter().any(|it| it == name), "{name}: {names:?}");
+    }
+    let page = std::fs::read_to_string(folder.join("holdline-ctl-send.1")).expect("a page");
+    assert!(page.contains(".TH holdline-ctl-send 1") && page.contains("\\-\\-wait"), "{page}");
+
+    let in_the_way = home.folder.path().join("file");
+    std::fs::write(&in_the_way, "").expect("written");
+    let refused = home.run(&["man", "--dir", &in_the_way.display().to_string()]);
+    assert_eq!(code(&refused), 1);
+    assert!(
+        err(&refused).contains("cannot be written into") && err(&refused).contains("hint:"),
+        "{}",
+        err(&refused)
+    );
+}
+
+/// The shells that are here read what is meant for them.
+#[test]
+fn shells_find_no_fault_in_their_completions() {
+    let home = Home::new();
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let file = home.folder.path().join(shell);
+        std::fs::write(&file, home.run(&["completions", shell]).stdout).expect("written");
+        let checked = std::process::Command::new(shell).arg(check).arg(&file).output();
+        match checked {
+            Ok(checked) => assert!(checked.status.success(), "{shell}: {checked:?}"),
+            Err(_) => assert_ne!(shell, "bash", "bash is everywhere"),
+        }
+    }
+}
+
+#[test]
 fn dialects_are_listed_shown_and_checked_without_a_daemon() {
     let home = Home::new();
     let listed: Value =

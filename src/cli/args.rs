@@ -50,8 +50,8 @@ pub(crate) enum Command {
     Service(service::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write one for each command
+    Man(completions::ManArgs),
 }
 
 /// Options that every command takes.

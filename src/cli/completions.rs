@@ -1,9 +1,11 @@
 //! `holdline completions` and `holdline man`: files for shells and for `man`.
 
+use std::path::PathBuf;
+
 use clap::CommandFactory;
 
 use super::args::Cli;
-use super::{Exit, Outcome, Shell};
+use super::{Exit, Failed, Outcome, Shell};
 
 /// `holdline completions`.
 #[derive(Debug, clap::Args)]
@@ -21,10 +23,30 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Prints the manual page.
-pub(crate) fn man(shell: &mut Shell) -> Outcome {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    shell.raw(&page)?;
+/// `holdline man`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Write a page for each command into this folder instead of printing the first one
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints the manual page, or writes all of them.
+pub(crate) fn man(args: &ManArgs, shell: &mut Shell) -> Outcome {
+    let Some(folder) = &args.dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        shell.raw(&page)?;
+        return Ok(Exit::Ok);
+    };
+    let failed = |error: std::io::Error| {
+        Failed::new(
+            Exit::Failure,
+            format!("the manual pages cannot be written into {}: {error}", folder.display()),
+        )
+        .hint("name a folder in which you may write")
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
     Ok(Exit::Ok)
 }

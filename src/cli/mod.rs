@@ -57,6 +57,6 @@ fn dispatch(command: Command, timeout: Option<Duration>, shell: &mut Shell) -> O
         Command::Dialect(args) => dialect::run(&args, shell),
         Command::Service(args) => service::run(&args, timeout, shell),
         Command::Completions(args) => completions::run(&args, shell),
-        Command::Man => completions::man(shell),
+        Command::Man(args) => completions::man(&args, shell),
     }
 }

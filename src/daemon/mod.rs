@@ -24,6 +24,8 @@ mod quarantine;
 mod ready;
 mod reload;
 mod renewal;
+#[cfg(target_os = "linux")]
+mod replaced;
 mod report;
 mod request;
 mod serve;

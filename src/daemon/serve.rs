@@ -302,7 +302,7 @@ async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: eng
     }
 }
 
-/// Looks after the database: whether its files are in their places every few seconds, what is too
+/// Looks after the program's file and the database: whether its files are in their places every few seconds, what is too
 /// old once an hour, and all of it once after the start and then once a day.
 async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
     const LOOK: Duration = Duration::from_secs(5);
@@ -314,6 +314,8 @@ async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
             alarm.set(Some(clock.instant() + LOOK));
             alarm.rung().await;
             store.look().await;
+            #[cfg(target_os = "linux")]
+            super::replaced::look(&fanout, clock);
             if let Some(text) = store.take_concern() {
                 put_damage(&fanout, clock, "store_unreadable", text);
             }

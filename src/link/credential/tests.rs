@@ -170,13 +170,11 @@ async fn a_credential_of_systemd_must_have_a_plain_name() {
     }
 }
 
+#[cfg(not(feature = "keyring"))]
 #[tokio::test]
-async fn the_keyring_is_told_to_be_missing() {
-    #[cfg(not(feature = "keyring"))]
-    {
-        let entry = KeyringEntry { service: "service".into(), user: "user".into() };
-        assert!(fault(Source::Keyring(entry)).await.hint.contains("token_command"));
-    }
+async fn a_build_without_keyrings_says_so() {
+    let entry = KeyringEntry { service: "service".into(), user: "user".into() };
+    assert!(fault(Source::Keyring(entry)).await.hint.contains("token_command"));
 }
 
 #[test]
