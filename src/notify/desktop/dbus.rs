@@ -66,13 +66,15 @@ struct Service {
     markup: bool,
 }
 
-/// What a service has shown of us. Its numbers mean nothing to another one, and worse, may be
-/// somebody else's there.
+/// What a service has shown of us. Its numbers mean something else to another one, so we give numbers
+/// of our own, no two the same.
 #[derive(Debug, Default)]
 struct Shown {
     bus: String,
     owner: String,
-    numbers: VecDeque<u32>,
+    /// Ours and the service's.
+    numbers: VecDeque<(u32, u32)>,
+    last: u32,
 }
 
 #[async_trait]
@@ -156,7 +158,7 @@ impl Line {
 
     async fn notify(&self, notice: &Notice, shown: &mut Shown) -> zbus::Result<u32> {
         shown.are_of(self.connection.server_guid().as_str(), &self.service.owner);
-        let replaces = notice.replaces.filter(|number| shown.numbers.contains(number)).unwrap_or(0);
+        let replaces = notice.replaces.and_then(|ours| shown.theirs(ours)).unwrap_or(0);
         let mut hints = HashMap::from([
             ("urgency", Value::U8(urgency(notice.urgency))),
             ("desktop-entry", Value::from(NAME)),
@@ -168,9 +170,7 @@ impl Line {
         let (icon, actions): (&str, &[&str]) = ("", &[]);
         let wish = (NAME, replaces, icon, notice.title.as_str(), body, actions, hints, AS_THE_SERVICE_LIKES);
         let reply = self.call(&self.service.owner, "Notify", &wish).await?;
-        let number = reply.body().deserialize()?;
-        shown.add(number);
-        Ok(number)
+        Ok(shown.add(reply.body().deserialize()?))
     }
 
     async fn call(
@@ -195,18 +195,26 @@ impl Shown {
     /// Forgets the numbers of another service.
     fn are_of(&mut self, bus: &str, owner: &str) {
         if self.bus != bus || self.owner != owner {
-            *self = Self { bus: bus.to_owned(), owner: owner.to_owned(), numbers: VecDeque::new() };
+            let last = self.last;
+            *self = Self { bus: bus.to_owned(), owner: owner.to_owned(), numbers: VecDeque::new(), last };
         }
     }
 
-    fn add(&mut self, number: u32) {
-        if self.numbers.contains(&number) {
-            return;
+    fn theirs(&self, ours: u32) -> Option<u32> {
+        self.numbers.iter().find(|(known, _)| *known == ours).map(|(_, theirs)| *theirs)
+    }
+
+    /// Ours for one of the service's.
+    fn add(&mut self, theirs: u32) -> u32 {
+        if let Some((ours, _)) = self.numbers.iter().find(|(_, known)| *known == theirs) {
+            return *ours;
         }
         if self.numbers.len() == REPLACEABLE {
             self.numbers.pop_front();
         }
-        self.numbers.push_back(number);
+        self.last = self.last.wrapping_add(1);
+        self.numbers.push_back((self.last, theirs));
+        self.last
     }
 }
 
