@@ -13,6 +13,8 @@
 
 pub mod canary;
 pub mod daemon;
+#[cfg(target_os = "linux")]
+pub mod desktop;
 pub mod frames;
 #[cfg(target_os = "linux")]
 pub mod logind;

@@ -18,6 +18,7 @@ mod lifecycle;
 mod machines;
 mod manager;
 mod network;
+mod notices;
 mod package;
 mod power;
 mod proxies;
