@@ -2,15 +2,19 @@
 //! the raw limits of the same machine in the same round.
 //!
 //! `cargo bench --bench end_to_end [-- --rounds 7] [--messages 100000] [--idle 60] [--json FILE]`.
+//! `-- --only notices` takes these rows alone.
 //! Absolute figures move with the machine, its disk and its neighbours; the ratios within one
 //! round are what counts. "Durable" means that `fdatasync` returned.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 mod crowd;
+mod notices;
 mod probes;
 mod rows;
 mod stats;
 mod subject;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use std::path::PathBuf;
 
@@ -23,11 +27,12 @@ struct Options {
     rounds: usize,
     messages: usize,
     idle: u64,
+    only_notices: bool,
     json: Option<PathBuf>,
 }
 
 fn options() -> Options {
-    let mut options = Options { rounds: 3, messages: 100_000, idle: 20, json: None };
+    let mut options = Options { rounds: 3, messages: 100_000, idle: 20, only_notices: false, json: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_default();
@@ -35,6 +40,7 @@ fn options() -> Options {
             "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
             "--messages" => options.messages = value().parse().expect("--messages takes a number"),
             "--idle" => options.idle = value().parse().expect("--idle takes seconds"),
+            "--only" => only_notices(&mut options, &value()),
             "--json" => options.json = Some(value().into()),
             _ => {} // what cargo adds
         }
@@ -42,14 +48,22 @@ fn options() -> Options {
     options
 }
 
+fn only_notices(options: &mut Options, what: &str) {
+    assert_eq!(what, "notices", "--only takes `notices`");
+    options.only_notices = true;
+}
+
 fn main() {
     let options = options();
     let mut rounds: Vec<Vec<Row>> = Vec::new();
     for round in 1..=options.rounds {
         println!("round {round} of {}", options.rounds);
-        rounds.push(rows::round(options.messages));
+        let rows = if options.only_notices { notices::notices() } else { rows::round(options.messages) };
+        rounds.push(rows);
     }
-    rounds.push(rows::once(options.idle));
+    if !options.only_notices {
+        rounds.push(rows::once(options.idle));
+    }
     let mut names: Vec<(&str, &str)> = Vec::new();
     for row in rounds.iter().flatten() {
         if !names.contains(&(row.name, row.unit)) {

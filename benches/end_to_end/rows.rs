@@ -74,6 +74,8 @@ pub(crate) fn round(messages: usize) -> Vec<Row> {
     rows.push(row("I1 one subscriber: events stored and delivered", "events/s", inbound));
     rows.push(row("I1 / SQLite FULL 512", "ratio", inbound / batched));
     rows.extend(crate::crowd::crowd(&subject));
+    drop(subject);
+    rows.extend(crate::notices::notices());
     rows
 }
 
@@ -150,7 +152,7 @@ fn outbound_paced(subject: &Subject, per_second: u32, lasts: Duration) -> Latenc
 }
 
 /// The server pushes `count` events; one subscriber reads them all.
-fn inbound(subject: &Subject, count: usize) -> f64 {
+pub(crate) fn inbound(subject: &Subject, count: usize) -> f64 {
     let mut control = subject.app().expect("it serves");
     let mut app = subject.app().expect("it serves");
     app.call("events.subscribe", &json!({"from": "now", "types": ["tick"]})).expect("subscribed");

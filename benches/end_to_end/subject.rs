@@ -47,6 +47,11 @@ pub(crate) struct Subject {
 impl Subject {
     /// Starts both in `dir`.
     pub(crate) fn start(dir: &Path, durability: &str) -> Self {
+        Self::start_with(dir, durability, "", &[])
+    }
+
+    /// As [`Subject::start`], with more in the configuration and in the daemon's environment.
+    pub(crate) fn start_with(dir: &Path, durability: &str, more: &str, variables: &[(&str, String)]) -> Self {
         let port = free_port();
         let server = Command::new(program())
             .args(["dev-server", "--listen", &format!("127.0.0.1:{port}"), "--acks", "cumulative"])
@@ -61,7 +66,7 @@ impl Subject {
             format!(
                 "[server]\nurl = \"ws://127.0.0.1:{port}/\"\ndialect = \"holdline\"\n\
                  [reconnect]\ndelays = [\"100ms\"]\n[store]\ndurability = \"{durability}\"\n\
-                 [ipc]\nmax_clients = 1100\n[outbox]\nmax_messages = 2000000\nmax_bytes = \"2 GiB\"\nkeep_finished = 1000\n"
+                 [ipc]\nmax_clients = 1100\n[outbox]\nmax_messages = 2000000\nmax_bytes = \"2 GiB\"\nkeep_finished = 1000\n{more}"
             ),
         )
         .expect("a configuration");
@@ -73,6 +78,7 @@ impl Subject {
             .arg(&config)
             .env("HOLDLINE_STATE_DIR", dir.join("state"))
             .env("HOLDLINE_SOCKET", &socket)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
