@@ -17,6 +17,8 @@ use crate::dev_server::{DevServer, Options};
 
 /// How long the daemon may take until it serves its socket.
 const START_TIME: Duration = Duration::from_secs(15);
+/// Type of the one event that is worth a notification.
+pub(super) const NOTICE: &str = "notice";
 /// Lines of the daemon's log that are shown when the tour fails.
 const LOG_LINES: usize = 12;
 /// Variables that would lead the daemon elsewhere, or make it take this process for its service
@@ -156,6 +158,14 @@ delivery = "ephemeral"
 
 [types."order_status"]
 key = "/orderId"
+
+[notifications]
+catch_up = "0s"
+
+[[notify]]
+type = "{NOTICE}"
+title = "{{{{ data.title }}}}"
+body = "holdline demo"
 "#
     )
 }

@@ -66,6 +66,15 @@ impl Story {
         }
     }
 
+    /// What the desktop tells a person.
+    pub(super) const fn notice(self) -> &'static str {
+        match self {
+            Self::Orders => "Order 9123: out for delivery",
+            Self::Chat => "Mia: Call me.",
+            Self::Prices => "ALP is at 103.70",
+        }
+    }
+
     /// Type of what the apps send.
     pub(super) const fn message_type(self) -> &'static str {
         match self {

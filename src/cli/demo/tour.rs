@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::stage::Stage;
+use super::stage::{NOTICE, Stage};
 use super::story::Story;
 use super::tally::Tally;
 use crate::cli::show::{GOOD, WAITING, styled};
@@ -31,9 +31,11 @@ const MISSED: usize = 14;
 const APPS: u64 = 10;
 const PER_APP: u64 = 100;
 /// Steps there are.
-const STEPS: u32 = 7;
+const STEPS: u32 = 8;
 /// How long each wait within a step may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often is looked whether something has happened that nobody tells of.
+const LOOK: Duration = Duration::from_millis(20);
 /// Share of the time that is kept for work; the rest is for reading.
 const WORK: Duration = Duration::from_secs(6);
 
@@ -76,7 +78,9 @@ impl<'a> Tour<'a> {
         self.the_server_is_back().await?;
         self.the_app_comes_back(app_at).await?;
         drop(client);
-        self.the_daemon_is_killed().await
+        let (client, tally) = self.the_daemon_is_killed().await?;
+        self.the_desktop_tells(&client).await?;
+        Ok(tally)
     }
 
     async fn start(&mut self) -> Result<Client, Failed> {
@@ -185,7 +189,7 @@ impl<'a> Tour<'a> {
         self.end(&format!("{} events caught up, none missed, none twice", distinct.len()))
     }
 
-    async fn the_daemon_is_killed(&mut self) -> Result<Tally, Failed> {
+    async fn the_daemon_is_killed(&mut self) -> Result<(Client, Tally), Failed> {
         let total = APPS * PER_APP;
         let title = format!("kill -9 to the daemon with {} messages queued; start.", count(total));
         self.begin(&title).await?;
@@ -205,14 +209,38 @@ impl<'a> Tour<'a> {
         let client = self.stage.start_daemon().await?;
         self.let_server_back().await?;
         let after = self.all_delivered().await;
-        drop(client);
         let here = Tally {
             queued: total,
             delivered: after.delivered - before.delivered,
             reordered: after.reordered - before.reordered,
         };
         self.end(&here.to_string())?;
-        Ok(after)
+        Ok((client, after))
+    }
+
+    async fn the_desktop_tells(&mut self, client: &Client) -> Result<(), Failed> {
+        self.begin("A desktop notification (if a service is there).").await?;
+        let title = self.story.notice();
+        self.stage.server.push(NOTICE, &json!({ "title": title }));
+        let showing = async {
+            loop {
+                let status: StatusReport = client.call("status", &()).await?;
+                let it = status.notifications;
+                if it.shown + it.failed > 0 {
+                    return Ok::<_, Failed>(it);
+                }
+                sleep(LOOK).await;
+            }
+        };
+        let Ok(status) = timeout(PATIENCE, showing).await else {
+            return Err(Failed::new(Exit::Failure, "the daemon said nothing of its notification in time"));
+        };
+        let status = status?;
+        if status.shown == 0 {
+            return self.end("not shown: nobody here shows notifications");
+        }
+        let by = status.backend.map_or_else(String::new, |name| format!(" by {}", cut(&plain(&name), 30)));
+        self.end(&format!("shown{by}: “{title}”"))
     }
 
     /// Shows what comes now, when it is time for it.
