@@ -86,7 +86,11 @@ impl Screen for Desktop {
         if !answer.as_ref().is_err_and(is_lost) {
             state.line = Some(line);
         }
-        answer.map_err(|error| trouble(&error))
+        answer.map_err(|error| {
+            let trouble = trouble(&error);
+            tracing::debug!("not shown: {trouble}");
+            trouble
+        })
     }
 
     async fn identify(&self) -> Result<String, Trouble> {
