@@ -6,10 +6,12 @@ use crate::model::Instant;
 
 /// Failures in a row after which it is left alone.
 const FAILURES: u32 = 3;
-/// For how long at first, and each time it is still absent …
+/// For how long at first …
 const FIRST: Duration = Duration::from_secs(60);
-/// … up to this long for one that is there and fails: each time twice as long.
+/// … up to this long: each time twice as long.
 const LONGEST: Duration = Duration::from_secs(600);
+/// For how long one that is not there. A desktop that comes up just now must not stay dark for long.
+const ABSENT: Duration = Duration::from_secs(5);
 
 /// Counts failures. While it is open nothing is tried; after that one try decides.
 #[derive(Debug, Default)]
@@ -36,8 +38,9 @@ impl Breaker {
             return false;
         }
         let pause = match self.open {
-            Some((_, last)) if !absent => (last * 2).min(LONGEST),
-            _ => FIRST,
+            _ if absent => ABSENT,
+            Some((_, last)) => (last * 2).clamp(FIRST, LONGEST),
+            None => FIRST,
         };
         self.open = Some((now + pause, pause));
         true
@@ -78,11 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn who_is_absent_is_looked_for_every_minute() {
+    fn who_is_absent_is_looked_for_every_few_seconds() {
         let mut breaker = Breaker::default();
-        for minute in 0..20 {
-            assert!(breaker.allows(at(minute * 60)));
-            assert!(breaker.failed(at(minute * 60), true) && !breaker.allows(at(minute * 60 + 59)));
+        for times in 0..20 {
+            assert!(breaker.allows(at(times * 5)));
+            assert!(breaker.failed(at(times * 5), true) && !breaker.allows(at(times * 5 + 4)));
         }
+        assert!(breaker.failed(at(100), false) && !breaker.allows(at(159)), "there now, and hangs");
     }
 }
