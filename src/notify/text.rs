@@ -99,7 +99,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_short_and_does_not_steer(text in any::<String>()) {
+        fn whatever_comes_is_short_and_does_not_steer(
+            text in prop::collection::vec(any::<char>(), 0..600),
+            marks in prop::collection::vec(0..0x2100_u32, 0..60),
+        ) {
+            let marks = marks.into_iter().filter_map(char::from_u32);
+            let text: String = text.into_iter().chain(marks).collect();
             let (title, body) = (title(&text), body(&text));
             prop_assert!(title.chars().count() <= MAX_TITLE && body.chars().count() <= MAX_BODY);
             prop_assert!(!title.chars().any(steers));
