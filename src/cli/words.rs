@@ -1,12 +1,12 @@
 //! Numbers, times and foreign text as people read them. Pure; JSON never comes through here.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::model::Timestamp;
+pub(crate) use crate::model::plain;
 pub(crate) use crate::model::words::{count, counted, length, size};
+use crate::model::{Times, Timestamp};
 
 /// When and where something is read: what "2 s ago" and "10:02:11" refer to.
 #[derive(Debug, Clone)]
@@ -68,30 +68,18 @@ impl Reader {
     }
 }
 
-/// Text from a server or an app, made harmless: what would steer a terminal or turn the reading
-/// direction is written out (`\u{1b}`), so it can neither hide nor forge anything.
-#[must_use]
-pub(crate) fn plain(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => safe.push_str("\\n"),
-            '\r' => safe.push_str("\\r"),
-            '\t' => safe.push_str("\\t"),
-            _ if steers(c) => {
-                let _ = write!(safe, "\\u{{{:x}}}", u32::from(c));
-            }
-            _ => safe.push(c),
-        }
+impl Times for Reader {
+    fn since(&self, at: Timestamp) -> String {
+        format!("for {}", self.since(at))
     }
-    safe
-}
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and the marks that turn or
-/// hide text (Unicode Standard Annex 9; zero-width characters and the byte order mark).
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    fn due(&self, at: Timestamp) -> Option<String> {
+        (at > self.now).then(|| format!("in {}", self.until(at)))
+    }
+
+    fn clock(&self, at: Timestamp) -> String {
+        self.clock(at)
+    }
 }
 
 /// `text` cut to `width` characters, with `…` where something is missing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::ready;
+use super::standing::Standing;
 use crate::clock::Clock;
 use crate::model::{Instant, LinkState, LinkStatus, ReasonKind};
 
@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Writes the lines, and the sentence for the service manager.
 pub(super) async fn keep(mut link: watch::Receiver<LinkStatus>, clock: Clock) {
     let mut log = LinkLog::default();
+    let mut standing = Standing::new();
+    standing.tell(&link.borrow().clone());
     loop {
         let due = log.due();
         tokio::select! {
@@ -33,8 +35,8 @@ pub(super) async fn keep(mut link: watch::Receiver<LinkStatus>, clock: Clock) {
             }
         }
         let now = link.borrow_and_update().clone();
+        standing.tell(&now);
         let Some((loudness, text)) = log.line(&now, clock.instant()) else { continue };
-        ready::status(&text);
         let (state, attempt) = (now.state.as_str(), now.attempt);
         let reason = now.reason.as_ref().map(|reason| reason.kind.as_str());
         match loudness {

@@ -11,6 +11,7 @@ mod contents;
 mod cursors;
 mod descriptors;
 pub mod doctor;
+mod handed;
 mod link_log;
 mod lock;
 mod metrics;
@@ -32,10 +33,13 @@ mod serve;
 mod shield;
 mod shutdown;
 mod signals;
+mod standing;
 mod telemetry;
+mod watchdog;
 
 use std::path::PathBuf;
 
+use self::handed::Handed;
 use crate::config::{self, Config, Problem, Sources};
 
 /// What the command line says.
@@ -74,6 +78,19 @@ impl Failed {
         }
     }
 
+    /// In one line: what happened, or the first problem and its place.
+    fn line(&self) -> String {
+        if !self.message.is_empty() {
+            return self.message.lines().next().unwrap_or_default().to_owned();
+        }
+        let mut lines = self.problems.lines().map(str::trim);
+        let what = lines.next().unwrap_or_default().trim_start_matches("error: ");
+        match lines.next().and_then(|line| line.strip_prefix("--> ")) {
+            Some(place) => format!("{place}: {what}"),
+            None => what.to_owned(),
+        }
+    }
+
     fn of_problems(problems: &[Problem], home: Option<&std::path::Path>) -> Self {
         let first = problems.iter().find(|problem| problem.severity == config::Severity::Error);
         let exit = first.or(problems.first()).map_or(EXIT_BUG, |problem| problem.exit);
@@ -102,11 +119,27 @@ pub fn check(config: &Config) -> Result<(), Vec<Problem>> {
     assemble::Assembly::of(config).map(drop)
 }
 
-/// Runs until it is told to end.
+/// Runs until it is told to end. Call it while the process has one thread.
 ///
 /// # Errors
 /// With the exit code and the words for a person.
 pub fn run(options: &Options) -> Result<(), Failed> {
+    let result = Handed::take().and_then(|mut handed| {
+        let result = run_with(options, &mut handed);
+        let hopeless = [EXIT_RUNNING, config::EXIT_UNSAFE, config::EXIT_INVALID];
+        if result.as_ref().is_err_and(|failed| hopeless.contains(&failed.exit)) {
+            // No start heals it: nobody will serve whoever waits.
+            handed.turn_away();
+        }
+        result
+    });
+    if let Err(failed) = &result {
+        ready::status(&failed.line());
+    }
+    result
+}
+
+fn run_with(options: &Options, handed: &mut Handed) -> Result<(), Failed> {
     let bare = shield::raise();
     let home: Option<PathBuf> = options.sources.environment.home.clone();
     let config =
@@ -126,7 +159,7 @@ pub fn run(options: &Options) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(|error| Failed::new(EXIT_BUG, format!("the runtime cannot start: {error}"), ""))?;
-    let mut result = runtime.block_on(serve::serve(config, options));
+    let mut result = runtime.block_on(serve::serve(config, options, handed));
     // A name lookup that hangs in the system must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     let heard = telemetry::finish();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::assemble::Assembly;
 use super::backend::{Daemon, Shared};
 use super::cursors::Cursors;
+use super::handed::Handed;
 use super::lock::{Lock, LockError};
 use super::network::watch_network;
 use super::notices::{self, Notices};
@@ -18,18 +19,19 @@ use super::report::Report;
 use super::signals::{Signal, Signals};
 use super::{
     EXIT_BUG, EXIT_RUNNING, EXIT_STORAGE, Failed, Options, link_log, metrics, ready, renewal, shutdown,
+    watchdog,
 };
 use crate::clock::{Alarm, Clock};
 use crate::config::{self, Config};
 use crate::engine::{self, Command, Fanout, Waits};
 use crate::model::{DaemonStatus, HealthEntry, Severity, StoreStatus};
+use crate::rpc;
 use crate::rpc::backend::Identity;
 use crate::session::{Input, Session};
 use crate::store::{Checkup, Opened, Store};
-use crate::{ipc, rpc};
 
 /// Serves until it is told to end.
-pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Failed> {
+pub(super) async fn serve(config: Config, options: &Options, handed: &mut Handed) -> Result<(), Failed> {
     let home = options.sources.environment.home.as_deref();
     let problems = |problems: Vec<config::Problem>| Failed::of_problems(&problems, home);
     let assembly = Assembly::of(&config).map_err(problems)?;
@@ -39,7 +41,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
     let clock = Clock::start();
     let lock = take_places(&config, home)?;
     let opened = tokio::select! {
-        opened = open_store(&assembly, clock) => opened?,
+        opened = ready::starting("Opening the database.", open_store(&assembly, clock)) => opened?,
         // An upgrade or a salvage of a large database takes its time. Ended in between, the file is
         // what it was or what it was to become.
         () = signals.stop() => {
@@ -49,10 +51,7 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         }
     };
     let Opened { store, events, remembered, epoch, notes, set_aside, unclean, clock } = opened;
-    let listener = ipc::Listener::bind(&config.places.socket).map_err(|error| {
-        let exit = if error.is_unsafe() { config::EXIT_UNSAFE } else { config::EXIT_INVALID };
-        Failed::new(exit, format!("the socket cannot be made: {error}"), "")
-    })?;
+    let listener = handed.listen(&config.places.socket)?;
 
     let identity = identity(&config, &epoch, clock);
     let now = clock.now().wall;
@@ -134,6 +133,8 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         stop: stop.clone(),
     });
 
+    // From before the first change on.
+    let told = fanout.link.subscribe();
     let looped = tokio::spawn(engine::run(engine::Parts {
         clock,
         session,
@@ -162,15 +163,17 @@ pub(super) async fn serve(config: Config, options: &Options) -> Result<(), Faile
         store.clone(),
     )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
-    tokio::spawn(
-        background.clone().run_until_cancelled_owned(link_log::keep(fanout.link.subscribe(), clock)),
-    );
+    tokio::spawn(background.clone().run_until_cancelled_owned(link_log::keep(told, clock)));
     tokio::spawn(background.clone().run_until_cancelled_owned(notices::keep(Arc::clone(&notices))));
     tokio::spawn(background.clone().run_until_cancelled_owned(check_store(
         store.clone(),
         Arc::clone(&fanout),
         clock,
     )));
+    tokio::spawn(background.clone().run_until_cancelled_owned(watchdog::keep(watchdog::Ours {
+        engine: engine.clone(),
+        store: store.clone(),
+    })));
     let textfile = textfile.inspect(|path| {
         let kept = metrics::textfile::keep(path.clone(), Arc::clone(&daemon));
         tokio::spawn(background.clone().run_until_cancelled_owned(kept));

@@ -57,6 +57,9 @@ impl Loop {
                     self.input(Input::Reconnect(ReasonKind::Reloaded));
                 }
             }
+            Command::Alive(answer) => {
+                let _ = answer.send(());
+            }
             Command::Hint(input) => self.input(input),
             Command::Sleep { closed } => {
                 self.punctual.sleep_announced(self.clock.instant());

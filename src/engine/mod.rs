@@ -99,6 +99,8 @@ pub enum Command {
         /// server.
         server: Option<NewServer>,
     },
+    /// Answer: to see that the loop goes round.
+    Alive(oneshot::Sender<()>),
     /// The network changed, the credential changed.
     Hint(session::Input),
     /// The machine is about to sleep.
@@ -228,6 +230,16 @@ impl Handle {
     pub async fn retried(&self, id: Seq, judged: Judged) -> Result<Retried, Refusal> {
         let (answer, wait) = oneshot::channel();
         self.tell_soon(Command::Retried { id, judged, answer }).await?;
+        wait.await.map_err(|_| shutting_down())
+    }
+
+    /// Comes back once the loop has taken this up.
+    ///
+    /// # Errors
+    /// `shutting_down`.
+    pub async fn alive(&self) -> Result<(), Refusal> {
+        let (answer, wait) = oneshot::channel();
+        self.tell_soon(Command::Alive(answer)).await?;
         wait.await.map_err(|_| shutting_down())
     }
 

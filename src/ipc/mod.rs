@@ -10,6 +10,8 @@
 //! A [`Stream`] is any `AsyncRead + AsyncWrite` to whoever uses it: tests put
 //! `tokio::io::duplex` in its place.
 
+#[cfg(all(target_os = "linux", feature = "daemon"))]
+mod activation;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -20,6 +22,8 @@ use std::path::PathBuf;
 
 use crate::model::Peer;
 
+#[cfg(all(target_os = "linux", feature = "daemon"))]
+pub use activation::{Handed, HandedError};
 pub use interprocess::local_socket::tokio::Stream;
 #[cfg(unix)]
 pub use unix::{Listener, MAX_PATH, connect};
@@ -59,6 +63,19 @@ pub enum BindError {
         /// What is wrong with it and what to do.
         fault: String,
     },
+    /// The service manager handed over another socket than the one that was asked for.
+    #[error(
+        "the socket that the service manager handed over ({stands_at}) {fault}, and apps look for it at {path}: \
+         ListenStream= of the socket unit and HOLDLINE_SOCKET have to agree"
+    )]
+    Handed {
+        /// Where it is.
+        stands_at: PathBuf,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// The system refused.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -77,7 +94,7 @@ impl BindError {
     pub const fn is_unsafe(&self) -> bool {
         match self {
             Self::Unsafe { .. } => true,
-            Self::TooLong { .. } | Self::Io { .. } => false,
+            Self::TooLong { .. } | Self::Handed { .. } | Self::Io { .. } => false,
         }
     }
 }

@@ -94,21 +94,48 @@ impl Listener {
         Ok(Self { acceptor: acceptor.into(), bound: Some(bound) })
     }
 
-    /// Listens on a socket that is bound and listening already (socket activation). Its file is
-    /// not ours to remove.
+    /// Serves a socket that is bound and listening already, and stands at `path`. Its file is not ours
+    /// to remove; folder and modes must be as if it were.
     ///
     /// # Errors
-    /// When it is no listening Unix stream socket, or the runtime cannot watch it.
-    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let local = rustix::net::getsockname(&fd)?.address_family() == AddressFamily::UNIX;
-        let stream = rustix::net::sockopt::socket_type(&fd)? == SocketType::STREAM;
-        if !local || !stream || !listens(&fd)? {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the socket handed over is no listening Unix stream socket",
-            ));
+    /// See [`BindError`].
+    #[cfg(all(target_os = "linux", feature = "daemon"))]
+    pub fn take_over(handed: super::Handed, path: &Path) -> Result<Self, BindError> {
+        let failed = |what| move |source| BindError::Io { what, path: path.to_owned(), source };
+        let socket = handed.socket().map_err(failed("take over the socket for"))?;
+        let local = socket.local_addr().map_err(failed("take over the socket for"))?;
+        let stands_at = local.as_pathname().unwrap_or(Path::new(""));
+        if !listens(&socket).map_err(failed("take over the socket for"))? {
+            return Err(BindError::Handed {
+                stands_at: stands_at.to_owned(),
+                path: path.to_owned(),
+                fault: "does not listen",
+            });
         }
-        Ok(Self { acceptor: UnixAcceptor::try_from(fd)?.into(), bound: None })
+        if !is_same_place(stands_at, path) {
+            return Err(BindError::Handed {
+                stands_at: stands_at.to_owned(),
+                path: path.to_owned(),
+                fault: "stands elsewhere",
+            });
+        }
+        let user = rustix::process::geteuid().as_raw();
+        closed_folder(path, user)?;
+        let found = fs::symlink_metadata(path).map_err(failed("look at the socket"))?;
+        let fault = if !found.file_type().is_socket() {
+            Some("is no socket any more: start the socket unit anew".to_owned())
+        } else if found.uid() != user {
+            Some(format!("is a socket of user {}", found.uid()))
+        } else if found.mode() & 0o077 != 0 {
+            Some(format!("has mode {:04o}: the socket unit needs SocketMode=0600", found.mode() & 0o777))
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Err(BindError::Unsafe { path: path.to_owned(), fault });
+        }
+        let acceptor = UnixAcceptor::try_from(OwnedFd::from(socket)).map_err(failed("listen at"))?;
+        Ok(Self { acceptor: acceptor.into(), bound: None })
     }
 
     /// The next connection. Dropping the future loses none.
@@ -267,15 +294,17 @@ fn remove_stale(path: &Path, user: u32) -> Result<(), BindError> {
     Err(BindError::Unsafe { path: path.to_owned(), fault })
 }
 
-#[cfg(not(target_vendor = "apple"))]
-fn listens(socket: &OwnedFd) -> io::Result<bool> {
+#[cfg(all(target_os = "linux", feature = "daemon"))]
+fn listens(socket: &std::os::unix::net::UnixListener) -> io::Result<bool> {
     Ok(rustix::net::sockopt::socket_acceptconn(socket)?)
 }
 
-/// Apple's systems do not tell. To say it again does no harm, and what cannot listen says so.
-#[cfg(target_vendor = "apple")]
-fn listens(socket: &OwnedFd) -> io::Result<bool> {
-    Ok(rustix::net::listen(socket, BACKLOG).is_ok())
+/// Whether both name the same file in the same folder, by whatever way.
+#[cfg(all(target_os = "linux", feature = "daemon"))]
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| fs::canonicalize(folder_of(path)).ok();
+    one == other
+        || (one.file_name() == other.file_name() && folder(one).is_some() && folder(one) == folder(other))
 }
 
 #[cfg(target_os = "linux")]

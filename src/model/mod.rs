@@ -16,6 +16,7 @@ mod proxy;
 mod refusal;
 mod rules;
 mod secret;
+mod sentence;
 mod status;
 mod text;
 mod time;
@@ -36,11 +37,12 @@ pub use proxy::{Proxy, ProxyFault, ProxyKind, ProxySignIn};
 pub use refusal::{ErrorKind, Refusal};
 pub use rules::{Judge, Misfit, TypeGlob, TypeRule, TypeRules};
 pub use secret::Secret;
+pub use sentence::{Times, sentence};
 pub use status::{
     ClientStatus, CloseStatus, CursorStatus, DaemonStatus, HealthEntry, InboxStatus, LinkStatus,
     NotificationStatus, OutboxStatus, Severity, StatusReport, StoreStatus,
 };
-pub use text::misleads;
+pub use text::{misleads, plain};
 pub use time::{Instant, Moment, Timestamp};
 pub use traffic::{
     Appended, Due, DueQuery, DueRow, Held, HeldBody, Judged, MISFIT, NewMessage, NewRow, Record, Recorded,

@@ -143,6 +143,7 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             (None, Err(Trouble::Batch(error))) => Err(error),
             (None, Ok(_) | Err(Trouble::Refused(_))) => Ok(()),
         },
+        ClientAsk::Alive(reply) => answers.hold(reply, Ok(())),
         ClientAsk::CursorTouch(name, at) => cursors::touch(&desk.conn, &name, at),
         ClientAsk::CursorList(reply) => answers.hold(reply, cursors::list(&desk.conn).map_err(Trouble::from)),
         ClientAsk::CursorDelete(name, reply) => {

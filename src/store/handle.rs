@@ -14,6 +14,7 @@ use super::deeds::Deed;
 use super::disk::OpenFiles;
 use super::files::{Folder, file_bytes};
 use super::open::{self, OpenError};
+use super::pulse::Pulse;
 use super::reader::{self, Question};
 use super::request::{ClientAsk, EngineAsk};
 use super::trouble::gone;
@@ -76,6 +77,7 @@ pub(super) struct Inner {
     pub(super) files: Arc<Mutex<Option<OpenFiles>>>,
     pub(super) last_check: Mutex<Option<Checkup>>,
     pub(super) concern: Arc<Mutex<Option<String>>>,
+    pub(super) pulse: Pulse,
     /// Last, so that it wakes the writer when the channels above are gone.
     writer: Waker,
 }
@@ -106,6 +108,7 @@ impl Store {
 
         let files = Arc::new(Mutex::new(OpenFiles::of(&path)));
         let concern = Arc::new(Mutex::new(None));
+        let pulse = Pulse::default();
 
         let (engine, engine_asks) = mpsc::channel(writer::INBOX);
         let (clients, client_asks) = mpsc::channel(writer::INBOX);
@@ -123,6 +126,7 @@ impl Store {
             files: files.clone(),
             room: Room::default(),
             commits: Default::default(),
+            pulse: pulse.clone(),
         };
         let reading = {
             let (conn, path, concern) = (found.reader, path.clone(), concern.clone());
@@ -142,6 +146,7 @@ impl Store {
             files,
             last_check: Mutex::new(None),
             concern,
+            pulse,
             writer: waker,
         };
         let set_aside = rescue::left_for_people(&inner.path);

@@ -38,6 +38,7 @@ mod migrations;
 mod open;
 mod outbox;
 mod outbox_row;
+mod pulse;
 mod quarantine;
 mod reader;
 mod recover;

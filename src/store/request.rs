@@ -34,6 +34,8 @@ pub(super) enum ClientAsk {
     /// Without a reply it rides on the next commit.
     CursorAck(String, Seq, Option<Reply<Cursor>>),
     CursorTouch(String, Timestamp),
+    /// To see that somebody answers.
+    Alive(Reply<()>),
     CursorList(Reply<Vec<Cursor>>),
     CursorDelete(String, Reply<()>),
     QuarantineDrop(Seq, Reply<()>),
@@ -84,6 +86,7 @@ impl ClientAsk {
             | Self::QuarantineDrop(_, reply)
             | Self::ValueSet(_, _, reply)
             | Self::Maintain(reply)
+            | Self::Alive(reply)
             | Self::Mend(_, reply)
             | Self::Close(reply) => no(reply, why),
             Self::ValueGet(_, reply) => no(reply, why),

@@ -19,6 +19,7 @@ use super::desk::Desk;
 use super::disk::{self, OpenFiles};
 use super::files::{Folder, file_bytes};
 use super::handle::lock;
+use super::pulse::Pulse;
 use super::request::{Answers, ClientAsk, EngineAsk, Reply};
 use super::tally::Tally;
 use super::trouble::{
@@ -68,6 +69,7 @@ pub(super) struct Writer {
     pub(super) room: Room,
     /// How commits went so far.
     pub(super) commits: Commits,
+    pub(super) pulse: Pulse,
 }
 
 /// How much room the disk has, as of the last look.
@@ -371,6 +373,7 @@ impl Writer {
     /// Commits, then answers.
     fn commit(&mut self, state: &mut State) -> rusqlite::Result<()> {
         let Some(open) = &state.open else { return Ok(()) };
+        let _at_disk = self.pulse.at_disk(self.desk.clock.instant());
         // What comes in faster than one step takes away is met by more steps.
         let (before, now) = (&open.tally, &self.desk.tally);
         let added = (now.inbox_rows - before.inbox_rows).max(now.finished - before.finished).max(0);

@@ -2,7 +2,9 @@
 
 use super::{BAD, FAINT, GOOD, WAITING, field, styled};
 use crate::cli::words::{self, Reader, count, counted, cut, plain};
-use crate::model::{CursorStatus, HealthEntry, LinkState, LinkStatus, OutboxStatus, Severity, StatusReport};
+use crate::model::{
+    self, CursorStatus, HealthEntry, LinkState, LinkStatus, OutboxStatus, Severity, StatusReport,
+};
 
 /// Most apps that are named one by one.
 const NAMED_APPS: usize = 8;
@@ -34,42 +36,7 @@ pub(crate) fn report(report: &StatusReport, reader: &Reader, wordy: bool) -> Str
 
 /// How the link stands, in one sentence with a dot in front.
 pub(crate) fn sentence(link: &LinkStatus, outbox: &OutboxStatus, reader: &Reader) -> String {
-    let host = plain(host(&link.url));
-    let because = reason(link).map(|text| format!(": {text}")).unwrap_or_default();
-    let waiting = waiting(outbox);
-    let held = if waiting == 0 {
-        String::new()
-    } else {
-        format!(" Nothing is lost: {} {}.", counted(waiting, "message"), waits(waiting))
-    };
-    let said = match link.state {
-        LinkState::Connected => {
-            let rest = match waiting {
-                0 => "nothing waiting".to_owned(),
-                _ => format!("{} on the way", counted(waiting, "message")),
-            };
-            format!("Connected to {host} for {}; {rest}.", reader.since(link.since))
-        }
-        LinkState::Connecting => format!("Connecting to {host}{}.", tries(link, reader)),
-        LinkState::Authenticating => format!("Signing in to {host}."),
-        LinkState::Reconnecting => {
-            format!("Reconnecting to {host}{}{}", stopped(&because), next(link, reader))
-        }
-        LinkState::Offline => {
-            format!("No network{} It dials {host} as soon as the network is back.", stopped(&because))
-        }
-        LinkState::Unavailable => {
-            format!("{host} is unavailable{}{}", stopped(&because), next(link, reader))
-        }
-        LinkState::Unauthorized => format!("Sign-in refused by {host}{}{held}", stopped(&because)),
-        LinkState::Misconfigured => {
-            format!("Configuration problem with {host}{}{}{held}", stopped(&because), next(link, reader))
-        }
-        LinkState::Paused => {
-            format!("Paused since {}.{held} `holdline ctl link resume` goes on.", reader.clock(link.since))
-        }
-        LinkState::Stopping => format!("The daemon is stopping.{held}"),
-    };
+    let said = model::sentence(link, Some(waiting(outbox)), reader);
     format!("{} {said}", dot(link.state))
 }
 
@@ -88,48 +55,8 @@ pub(crate) fn dot(state: LinkState) -> String {
     }
 }
 
-/// Host (and port) of a URL.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or(rest)
-}
-
-/// Why, as a clause: the state already says that the connection was lost.
-fn reason(link: &LinkStatus) -> Option<String> {
-    let text = &link.reason.as_ref()?.text;
-    Some(plain(text.strip_prefix("Connection lost: ").unwrap_or(text)))
-}
-
-/// The clause as the end of a sentence.
-fn stopped(clause: &str) -> String {
-    if clause.ends_with('.') { clause.to_owned() } else { format!("{clause}.") }
-}
-
-fn tries(link: &LinkStatus, reader: &Reader) -> String {
-    match (link.attempt, link.next_retry_at) {
-        (attempt, Some(at)) if at > reader.now => {
-            format!(": attempt {attempt} in {}", reader.until(at))
-        }
-        (0 | 1, _) => String::new(),
-        (attempt, _) => format!(", attempt {attempt}"),
-    }
-}
-
-fn next(link: &LinkStatus, reader: &Reader) -> String {
-    match link.next_retry_at {
-        Some(at) if at > reader.now => {
-            format!(" Next try in {} (attempt {}).", reader.until(at), count(link.attempt.into()))
-        }
-        _ => format!(" Trying now (attempt {}).", count(link.attempt.into())),
-    }
-}
-
 const fn waiting(outbox: &OutboxStatus) -> u64 {
     outbox.queued.saturating_add(outbox.in_flight)
-}
-
-const fn waits(number: u64) -> &'static str {
-    if number == 1 { "waits" } else { "wait" }
 }
 
 /// The line a red state never comes without.

@@ -159,22 +159,6 @@ async fn nobody_listening_is_said_as_such() {
 }
 
 #[tokio::test]
-async fn a_socket_handed_over_is_served_and_its_file_stays() {
-    let folder = private();
-    let path = folder.path().join("d.sock");
-    let handed = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let listener = Listener::from_fd(handed.into()).unwrap();
-    connect(&path).await.unwrap();
-    assert!(matches!(listener.accept().await.unwrap(), Arrival::Ours(..)));
-    drop(listener);
-    assert!(path.exists());
-    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    Listener::from_fd(tcp.into()).expect_err("a TCP socket must never be served");
-    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-    Listener::from_fd(one.into()).expect_err("not listening");
-}
-
-#[tokio::test]
 async fn a_crowd_at_the_door_waits_and_all_get_in() {
     let folder = private();
     let path = folder.path().join("d.sock");

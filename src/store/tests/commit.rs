@@ -42,6 +42,7 @@ fn loaded(dir: &tempfile::TempDir) -> (Writer, Vec<Answer>, mpsc::Receiver<Store
         files: Arc::default(),
         room: crate::store::writer::Room::default(),
         commits: crate::store::Commits::default(),
+        pulse: crate::store::pulse::Pulse::default(),
     };
     (writer, answers, told)
 }
@@ -207,6 +208,7 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
         files: Arc::default(),
         room: crate::store::writer::Room::default(),
         commits: crate::store::Commits::default(),
+        pulse: crate::store::pulse::Pulse::default(),
     };
     let (reply, answer) = oneshot::channel();
     let big = message(&"x".repeat(100_000));

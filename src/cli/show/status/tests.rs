@@ -200,10 +200,3 @@ fn names_and_reasons_from_outside_cannot_steer_the_terminal() {
         assert!(!raw.contains(foreign), "{raw:?}");
     }
 }
-
-#[test]
-fn the_host_is_what_stands_between_scheme_and_path() {
-    assert_eq!(host("wss://api.example.com/socket?x=1"), "api.example.com");
-    assert_eq!(host("ws://[::1]:9800"), "[::1]:9800");
-    assert_eq!(host("odd"), "odd");
-}
