@@ -226,7 +226,15 @@ fn a_unit_differs_from_the_shipped_one_in_its_head_and_its_program() {
             shipped.lines().zip(text.lines()).filter(|(a, b)| a != b).collect();
         let line = format!("{program} {arguments}");
         let was = format!("ExecStart=%h/.cargo/bin/holdline {arguments}");
-        assert_eq!(differing, [(was.as_str(), line.as_str())]);
+        let reload = |started: &str| {
+            let started = started.replacen("ExecStart=", "ExecReload=", 1);
+            match started.strip_suffix(" run") {
+                Some(program) => format!("{program} --timeout 30s ctl reload"),
+                None => started.replace(" run --profile %i", " --profile %i --timeout 30s ctl reload"),
+            }
+        };
+        let (reloaded, was_reloaded) = (reload(&line), reload(&was));
+        assert_eq!(differing, [(was.as_str(), line.as_str()), (was_reloaded.as_str(), reloaded.as_str())]);
         assert_eq!(shipped.lines().count(), text.lines().count());
     }
 }
