@@ -21,8 +21,8 @@ use super::request::{ClientAsk, EngineAsk};
 use super::trouble::gone;
 use super::writer::{self, Room, Writer};
 use super::{
-    Counters, Cursor, EventPage, EventQuery, Full, Inserted, MessagePage, MessageQuery, QuarantinePage,
-    Settings, StatePage, StoreEvent, Stored, memory, rescue,
+    Counters, EventPage, EventQuery, Full, Inserted, MessagePage, MessageQuery, QuarantinePage, Settings,
+    StatePage, StoreEvent, Stored, memory, rescue,
 };
 use crate::clock::Clock;
 use crate::model::{
