@@ -1,9 +1,12 @@
 //! Looking after the file: checks, measurements, and whether it is still where it was.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::checkup::{Checkup, look_through};
-use super::handle::{Store, lock};
+use super::handle::{Store, lock, spawn};
 use super::request::ClientAsk;
 use super::trouble::{gone, is_damage, refusal_for};
 use super::{disk, suspicion};
@@ -105,5 +108,22 @@ impl Store {
     #[must_use]
     pub fn take_concern(&self) -> Option<String> {
         lock(&self.inner.concern).take()
+    }
+}
+
+/// Waits for threads to be gone. On a thread of its own: those of the runtime may all be waiting for
+/// something that hangs.
+pub(super) async fn join(threads: Vec<JoinHandle<()>>) {
+    let (over, joined) = oneshot::channel::<()>();
+    let joining = spawn("holdline-end", move || {
+        for thread in threads {
+            // A thread that panicked has said so itself.
+            let _ = thread.join();
+        }
+        drop(over);
+    });
+    if joining.is_ok() {
+        // Told by its end.
+        let _ = joined.await;
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::care;
 use super::checkup::Checkup;
 use super::deeds::Deed;
 use super::disk::OpenFiles;
@@ -423,7 +424,7 @@ impl Store {
         let threads = std::mem::take(&mut *lock(&self.inner.threads));
         let closing = async {
             let outcome = self.ask(ClientAsk::Close).await;
-            join(threads).await;
+            care::join(threads).await;
             outcome
         };
         tokio::time::timeout(CLOSE_WAIT, closing).await.map_err(|_| {
@@ -438,24 +439,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits for threads to be gone. On a thread of its own: those of the runtime may all be waiting for
-/// something that hangs.
-async fn join(threads: Vec<JoinHandle<()>>) {
-    let (over, joined) = oneshot::channel::<()>();
-    let joining = spawn("holdline-end", move || {
-        for thread in threads {
-            // A thread that panicked has said so itself.
-            let _ = thread.join();
-        }
-        drop(over);
-    });
-    if joining.is_ok() {
-        // Told by its end.
-        let _ = joined.await;
-    }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(work)

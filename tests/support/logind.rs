@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,10 +102,8 @@ pub struct Grant {
 
 impl Grant {
     fn is_held(&self) -> bool {
-        match (&self.reader).read(&mut [0]) {
-            Ok(_) => false,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        }
+        // Nothing is ever written to it: it ends once the other side is closed.
+        (&self.reader).read_exact(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 
@@ -131,7 +128,7 @@ impl Manager {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
         let holder = header.sender().unwrap().to_string();
         self.0.grants.lock().unwrap().push(Grant { words: [what, who, mode], holder, reader: reader.into() });
-        OwnedFd::from(writer).into()
+        writer.into()
     }
 
     #[zbus(property)]
