@@ -437,7 +437,7 @@ fn shells_find_no_fault_in_their_completions() {
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let file = home.folder.path().join(shell);
         std::fs::write(&file, home.run(&["completions", shell]).stdout).expect("written");
-        let checked = std::process::Command::new(shell).arg(check).arg(&file).output();
+        let checked = Command::new(shell).arg(check).arg(&file).output();
         match checked {
             Ok(checked) => assert!(checked.status.success(), "{shell}: {checked:?}"),
             Err(_) => assert_ne!(shell, "bash", "bash is everywhere"),

@@ -28,7 +28,10 @@ pub(super) struct Watch {
 pub(super) struct Task(JoinHandle<()>);
 
 impl Task {
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only the Secret Service has signals"))]
+    #[cfg_attr(
+        not(all(target_os = "linux", feature = "keyring")),
+        allow(dead_code, reason = "only the Secret Service has signals")
+    )]
     pub(super) fn run(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(task))
     }

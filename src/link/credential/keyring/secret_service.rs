@@ -86,6 +86,7 @@ async fn newest<'i, 'a>(items: &'i [Item<'a>]) -> Result<Option<&'i Item<'a>>, T
     Ok(newest.map(|(_, item)| item))
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the crates' errors are many, and grow")]
 fn trouble(error: Error) -> Trouble {
     match error {
         Error::Unavailable => Trouble::NoService,
@@ -97,6 +98,7 @@ fn trouble(error: Error) -> Trouble {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the crates' errors are many, and grow")]
 fn of_bus(error: zbus::Error) -> Trouble {
     use zbus::fdo;
     let name = match &error {
@@ -121,6 +123,7 @@ fn of_bus(error: zbus::Error) -> Trouble {
 }
 
 /// What a bus says, without the crate's way of saying so.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the crates' errors are many, and grow")]
 fn words(error: &zbus::Error) -> String {
     match error {
         zbus::Error::InputOutput(error) => error.to_string(),
