@@ -438,3 +438,63 @@ fn without_a_service_manager_the_files_are_there_for_when_there_is_one() {
         printed.out
     );
 }
+
+#[test]
+fn the_socket_is_there_before_the_daemon_where_that_was_asked_for() {
+    if !user_manager::works() {
+        return;
+    }
+    let manager = UserManager::start();
+    configure(&manager, "config", NOBODY);
+    service(&manager, &["install"]).exits(0);
+    let first = manager.property("holdline", "MainPID");
+    // systemd makes no socket for a service that runs: it is stopped for it.
+    let told = service(&manager, &["install", "--socket-activation"]).exits(0);
+    assert!(told.contains("✔ wrote     ~/.config/systemd/user/holdline.socket"), "{told}");
+    assert!(told.contains("enable --now holdline.socket holdline.service"), "{told}");
+    assert_eq!(manager.property("holdline.socket", "ActiveState"), "active");
+    assert_ne!(manager.property("holdline", "MainPID"), first);
+    assert!(service(&manager, &["install", "--socket-activation"]).exits(0).contains("Already so: "));
+    assert!(service(&manager, &["install"]).exits(0).contains("Already so: "), "it is not taken back");
+    assert_eq!(status(&manager, &[])["socket_activation"], true);
+    // An app that connects brings it back after an end that was asked for.
+    assert!(manager.ctl(&["stop"]).status.success());
+    manager.ctl_json(&["status"]);
+    manager.wait_for_property("holdline", "ActiveState", |state| state == "active");
+    // A stopped service is not brought back by whoever looks.
+    service(&manager, &["stop"]).exits(0);
+    assert_eq!(manager.ctl(&["status"]).status.code(), Some(3));
+    assert_eq!(manager.property("holdline.socket", "ActiveState"), "inactive");
+    service(&manager, &["start"]).exits(0);
+    assert_eq!(manager.property("holdline.socket", "ActiveState"), "active");
+    service(&manager, &["uninstall"]).exits(0);
+    for kind in ["service", "socket"] {
+        assert_eq!(manager.property(&format!("holdline.{kind}"), "LoadState"), "not-found");
+        assert!(!manager.home(&format!(".config/systemd/user/holdline.{kind}")).exists());
+    }
+}
+
+#[test]
+fn the_stricter_rules_are_in_force_where_they_were_asked_for() {
+    if !user_manager::works() {
+        return;
+    }
+    let manager = UserManager::start();
+    manager.write(
+        ".config/holdline/config.toml",
+        format!("[server]\nurl = \"{NOBODY}\"\n[store]\npath = \"{HOME}/my data/line.db\"\n"),
+    );
+    let told = service(&manager, &["install", "--hardened"]).exits(0);
+    let drop_in = ".config/systemd/user/holdline.service.d/hardened.conf";
+    assert!(told.contains(&format!("✔ wrote     ~/{drop_in}")), "{told}");
+    assert_eq!(manager.property("holdline", "ProtectHome"), "read-only");
+    assert_eq!(manager.property("holdline", "ActiveState"), "active");
+    assert!(manager.home("my data/line.db").exists(), "the database is where it was asked for");
+    assert!(service(&manager, &["install", "--hardened"]).exits(0).contains("Already so: "));
+    manager.write(drop_in, "[Service]\nNice=5\n");
+    assert!(service(&manager, &["uninstall"]).exits(6).contains("hardened.conf"));
+    service(&manager, &["install", "--force"]).exits(0);
+    service(&manager, &["uninstall"]).exits(0);
+    // What was kept is not ours to remove.
+    assert!(manager.home(&format!("{drop_in}.old")).exists() && !manager.home(drop_in).exists());
+}

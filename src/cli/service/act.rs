@@ -103,7 +103,14 @@ impl Hand {
                 Err(fault) if fault.kind() != ErrorKind::NotFound => {
                     Err(cannot("remove", path, &fault, site))
                 }
-                _ => Ok(()),
+                _ => {
+                    // The folder of a drop-in, if that was the last one; it stays where it is not empty.
+                    let folder = Path::new(path).parent();
+                    if let Some(folder) = folder.filter(|it| it.extension().is_some_and(|it| it == "d")) {
+                        let _ = fs::remove_dir(folder);
+                    }
+                    Ok(())
+                }
             },
             Step::Run { command, fine, again } => self.run(command, fine, again, site),
         }

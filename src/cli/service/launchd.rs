@@ -172,6 +172,7 @@ impl Manager for Launchd {
             ended_with: ended_with.filter(|_| !running),
             pid,
             since: None,
+            socket: false,
             program: seen.text(&self.path()).and_then(|text| {
                 let rest = text.split_once("<key>ProgramArguments</key>")?.1;
                 Some(template::from_xml(template::between(rest, "<string>", "</string>")?))

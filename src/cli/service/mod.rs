@@ -14,6 +14,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 mod tests;
+mod units;
 mod windows;
 
 use std::path::Path;
@@ -87,6 +88,14 @@ Examples:
 /// What a service is to be like.
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct Options {
+    /// systemd: with a view of the file system of its own, in which it can write to its state alone
+    #[arg(long)]
+    hardened: bool,
+
+    /// systemd: let it hold the socket, so that an app that connects starts the daemon
+    #[arg(long)]
+    socket_activation: bool,
+
     /// Put a file in the place of one that is not ours, or was edited; that one is kept as NAME.old
     #[arg(long)]
     force: bool,
@@ -94,7 +103,7 @@ struct Options {
 
 impl Options {
     const fn wanted(self) -> Wanted {
-        Wanted { force: self.force }
+        Wanted { hardened: self.hardened, socket: self.socket_activation, force: self.force }
     }
 }
 
@@ -151,6 +160,15 @@ fn unfit(platform: Platform, program: &str) -> Option<&'static str> {
         Platform::Linux => systemd::unfit(program),
         Platform::MacOs => None,
         Platform::Windows => windows::unfit(program),
+    }
+}
+
+/// Refuses what a service manager has nothing for.
+fn offers(platform: Platform, wanted: Wanted) -> Result<(), Failed> {
+    let asked = [(wanted.hardened, "--hardened"), (wanted.socket, "--socket-activation")];
+    match asked.into_iter().find(|(asked, _)| *asked && platform != Platform::Linux) {
+        Some((_, option)) => Err(Failed::usage(format!("{option} is for systemd, which is not here"))),
+        None => Ok(()),
     }
 }
 
@@ -218,6 +236,7 @@ impl Work {
             home: text(home)?,
             units: text(&units.join("systemd/user"))?,
             state: text(&places.state_dir)?,
+            data: text(places.database.parent().unwrap_or(Path::new("/")))?,
             uid: uid(),
             user: environment.user.clone(),
         };
@@ -293,6 +312,7 @@ pub(crate) fn run(args: &Args, timeout: Option<Duration>, shell: &mut Shell) -> 
     let dry = args.dry_run;
     match &args.verb {
         Verb::Install { options } => {
+            offers(work.sources.environment.platform, options.wanted())?;
             work.check(shell)?;
             let mut plan = work.manager.install(options.wanted(), &work.look())?;
             if let Some(what) = passing(&work.manager.site().program) {
@@ -319,7 +339,10 @@ pub(crate) fn run(args: &Args, timeout: Option<Duration>, shell: &mut Shell) -> 
         Verb::Start => work.carry_out("start", &work.manager.start(&work.look())?, dry, shell),
         Verb::Stop => work.carry_out("stop", &work.manager.stop(&work.look())?, dry, shell),
         Verb::Status => status(&work, shell),
-        Verb::Print { options } => print(&work, options.wanted(), shell),
+        Verb::Print { options } => {
+            offers(work.sources.environment.platform, options.wanted())?;
+            print(&work, options.wanted(), shell)
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Site {
     pub(super) units: String,
     /// Where the description of the task is kept (Windows).
     pub(super) state: String,
+    /// Where the database is.
+    pub(super) data: String,
     /// The user's number (launchd).
     pub(super) uid: u32,
     /// The user's SID (Windows).
@@ -50,6 +52,10 @@ impl Site {
 /// What `install` was asked for beside the service itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted {
+    /// The drop-in that leaves less of the machine to it (systemd).
+    pub(super) hardened: bool,
+    /// The service manager holds the socket (systemd).
+    pub(super) socket: bool,
     /// Files that are not as we left them are set aside.
     pub(super) force: bool,
 }
@@ -202,6 +208,8 @@ pub(super) struct State {
     pub(super) since: Option<Timestamp>,
     /// The program it starts.
     pub(super) program: Option<String>,
+    /// The service manager holds the socket.
+    pub(super) socket: bool,
 }
 
 /// How a file that is to be compares with what is there.
@@ -361,6 +369,9 @@ pub(super) fn remedy(site: &Site, code: i32) -> Option<String> {
     match code {
         75 => Some("another daemon of this profile runs: `holdline ctl status` says which".to_owned()),
         77 | 78 => Some(format!("`holdline config check{flag}` says what is wrong")),
+        217 | 226 => Some(format!(
+            "this system does not grant what hardened.conf asks for: `holdline service uninstall{flag}`, then `install` without it"
+        )),
         74 => Some("the disk failed, or is full; the log says where".to_owned()),
         _ => None,
     }

@@ -180,6 +180,9 @@ pub(super) fn status(
         "starts",
         if state.enabled { "when you log in" } else { "only when it is told to" },
     ));
+    if state.socket {
+        text.push_str(&field("socket", "held by systemd: the first app that connects starts it"));
+    }
     if let Some(program) = &state.program {
         let other = if *program == site.program { "" } else { ", which is not this one" };
         let pid = state.pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
@@ -224,6 +227,7 @@ pub(super) fn status_json(
         "service": manager.service(),
         "installed": state.installed,
         "enabled": state.enabled,
+        "socket_activation": state.socket,
         "state": word,
         "reason": reason,
         "since": state.since,

@@ -6,18 +6,12 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::plan::{
-    self, Activity, Encoding, Found, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, outside,
-    run, run_fine, runs_outside, unreachable,
+    self, Activity, Found, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, outside, run,
+    run_fine, runs_outside, unreachable,
 };
-use super::{Manager, template};
+use super::{Manager, units};
 use crate::cli::{Exit, Failed};
 use crate::model::Timestamp;
-
-const ONE: &str = include_str!("../../../systemd/holdline.service");
-const EACH: &str = include_str!("../../../systemd/holdline@.service");
-
-/// The program as the units that are shipped name it.
-const PROGRAM: &str = "%h/.cargo/bin/holdline";
 
 /// Where packages and administrators put units of users, the nearest first.
 const SHARED: [&str; 4] =
@@ -31,56 +25,49 @@ const ABSENT: &str = "it runs while you are logged in; `loginctl enable-linger` 
 pub(super) struct Systemd {
     site: Site,
     unit: String,
+    socket: String,
 }
 
 impl Systemd {
     pub(super) fn new(site: Site) -> Self {
-        let unit = if site.is_default() {
-            "holdline.service".to_owned()
-        } else {
-            format!("holdline@{}.service", site.profile)
-        };
-        Self { site, unit }
+        Self { unit: units::name(&site, "service"), socket: units::name(&site, "socket"), site }
     }
 
-    /// The name of the file: one for the profile `default`, one for all others together.
-    fn file(&self) -> &'static str {
-        if self.site.is_default() { "holdline.service" } else { "holdline@.service" }
+    /// Where the file of the service is, if it is ours.
+    fn own(&self) -> String {
+        units::path(&self.site, &units::file(&self.site, "service"))
     }
 
-    fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.site.units)
+    /// Where the file of the socket is, if it is ours.
+    fn own_socket(&self) -> String {
+        units::path(&self.site, &units::file(&self.site, "socket"))
     }
 
     /// Where systemd links what is to start when the user logs in.
-    fn wants(&self) -> String {
-        self.path("default.target.wants")
+    fn wants(&self, target: &str) -> String {
+        units::path(&self.site, &format!("{target}.target.wants"))
     }
 
-    /// A unit that a package or an administrator installed and that starts this program.
+    fn is_there(seen: &Seen, path: &str) -> bool {
+        *seen.file(path) != Found::Absent
+    }
+
+    /// A unit that a package or an administrator installed: its path and its text.
+    fn shared<'a>(&self, seen: &'a Seen, kind: &str) -> Option<(String, &'a str)> {
+        let file = units::file(&self.site, kind);
+        let mut paths = SHARED.iter().map(|folder| format!("{folder}/{file}"));
+        paths.find_map(|path| seen.text(&path).map(|text| (path, text)))
+    }
+
+    /// A service that came with this very program.
     fn packaged(&self, seen: &Seen) -> Option<String> {
-        let paths = SHARED.iter().map(|folder| format!("{folder}/{}", self.file()));
-        let found = paths.into_iter().find_map(|path| Some((seen.text(&path)?, path)));
-        let (text, path) = found?;
-        (started(text).as_deref() == Some(self.site.program.as_str())).then_some(path)
+        let (path, text) = self.shared(seen, "service")?;
+        (units::started(text).as_deref() == Some(self.site.program.as_str())).then_some(path)
     }
 
-    fn unit_item(&self) -> Item {
-        let shipped = if self.site.is_default() { ONE } else { EACH };
-        let name = if self.site.is_default() { "holdline" } else { "holdline@NAME" };
-        Item {
-            path: self.path(self.file()),
-            text: template::seal(&format!(
-                "# {}\n# To change something, leave this file alone and write a drop-in: systemctl --user edit {name}\n\n{}",
-                template::mark(),
-                template::fill(settings(shipped), &[(PROGRAM, &quoted(&self.site.program))]),
-            )),
-            encoding: Encoding::Utf8,
-        }
-    }
-
-    fn ask(&self, seen: &Seen) -> Told {
-        let Some(answer) = seen.answers.first() else { return Told::default() };
+    /// What the manager told of the service, or of the socket.
+    fn ask(seen: &Seen, question: usize) -> Told {
+        let Some(answer) = seen.answers.get(question) else { return Told::default() };
         let unreachable = (!answer.is_good()).then(|| answer.complaint());
         let fields = answer
             .out
@@ -98,14 +85,21 @@ impl Systemd {
         (!looked.is_empty() && !looked.contains(&self.site.units)).then(|| looked.to_owned())
     }
 
-    /// Other profiles that start by the same file.
-    fn others(&self, seen: &Seen) -> Vec<String> {
-        let names = seen.folders.get(&self.wants()).into_iter().flatten();
-        names.filter(|name| name.starts_with("holdline@") && **name != self.unit).cloned().collect()
+    /// Units of other profiles that begin with the same file.
+    fn others(&self, seen: &Seen, target: &str, ours: &str) -> Vec<String> {
+        let names = seen.folders.get(&self.wants(target)).into_iter().flatten();
+        names.filter(|name| name.starts_with("holdline@") && *name != ours).cloned().collect()
     }
 
     fn systemctl(&self, verb: &str) -> Step {
         run(&["systemctl", "--user", verb, &self.unit])
+    }
+
+    /// One command for the service, and for the socket where `socket` says so: systemd keeps the order.
+    fn both(&self, verb: &[&str], socket: bool) -> Step {
+        let units = socket.then_some(self.socket.as_str()).into_iter().chain([self.unit.as_str()]);
+        let words = ["systemctl", "--user"].into_iter().chain(verb.iter().copied());
+        run(&words.chain(units).collect::<Vec<_>>())
     }
 }
 
@@ -119,6 +113,14 @@ struct Told {
 impl Told {
     fn get(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.get("UnitFileState").starts_with("enabled")
+    }
+
+    fn is_active(&self) -> bool {
+        self.get("ActiveState") == "active"
     }
 
     fn activity(&self) -> Activity {
@@ -152,51 +154,58 @@ impl Manager for Systemd {
         &self.site
     }
 
-    fn items(&self, _wanted: Wanted, _seen: &Seen) -> Vec<Item> {
-        vec![self.unit_item()]
+    fn items(&self, wanted: Wanted, seen: &Seen) -> Vec<Item> {
+        let site = &self.site;
+        let mut items = vec![units::service(site)];
+        // What was asked for once is kept up to date.
+        if wanted.socket || Self::is_there(seen, &self.own_socket()) {
+            items.push(units::socket(site));
+        }
+        if wanted.hardened || Self::is_there(seen, &units::drop_in(site)) {
+            items.push(units::hardened(site));
+        }
+        items
     }
 
     fn files(&self) -> Vec<String> {
-        vec![self.path(self.file())]
+        vec![self.own(), self.own_socket(), units::drop_in(&self.site)]
     }
 
     fn looks(&self) -> Vec<String> {
-        SHARED.iter().map(|folder| format!("{folder}/{}", self.file())).collect()
+        let names = ["service", "socket"].map(|kind| units::file(&self.site, kind));
+        SHARED.iter().flat_map(|folder| names.iter().map(move |name| format!("{folder}/{name}"))).collect()
     }
 
     fn folders(&self) -> Vec<String> {
-        vec![self.wants()]
+        vec![self.wants("default"), self.wants("sockets")]
     }
 
     fn questions(&self) -> Vec<Vec<String>> {
-        let properties = "--property=LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainStatus,MainPID,\
-                          ActiveEnterTimestamp,NeedDaemonReload";
-        [
-            &["systemctl", "--user", "show", &self.unit, properties][..],
-            &["systemctl", "--user", "show", "--property=UnitPath"],
-        ]
-        .iter()
-        .map(|words| words.iter().map(|word| (*word).to_owned()).collect())
-        .collect()
+        let service = "--property=LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainStatus,MainPID,\
+                       ActiveEnterTimestamp,NeedDaemonReload";
+        let socket = "--property=UnitFileState,ActiveState";
+        let questions: [&[&str]; 3] =
+            [&[&self.unit, service], &["--property=UnitPath"], &[&self.socket, socket]];
+        let whole = |words: &&[&str]| {
+            ["systemctl", "--user", "show"].iter().chain(*words).map(|it| (*it).to_owned()).collect()
+        };
+        questions.iter().map(whole).collect()
     }
 
     fn state(&self, seen: &Seen) -> State {
-        let told = self.ask(seen);
-        let own = seen.text(&self.path(self.file()));
-        let shared = SHARED.iter().find_map(|folder| seen.text(&format!("{folder}/{}", self.file())));
-        let linked = seen.folders.get(&self.wants()).is_some_and(|names| names.contains(&self.unit));
+        let told = Self::ask(seen, 0);
+        let own = seen.text(&self.own());
+        let shared = self.shared(seen, "service").map(|(_, text)| text);
+        let linked = seen.folders.get(&self.wants("default")).is_some_and(|names| names.contains(&self.unit));
         let activity = told.activity();
         State {
-            installed: *seen.file(&self.path(self.file())) != Found::Absent || shared.is_some(),
-            enabled: if told.unreachable.is_some() {
-                linked
-            } else {
-                told.get("UnitFileState").starts_with("enabled")
-            },
+            installed: Self::is_there(seen, &self.own()) || shared.is_some(),
+            enabled: if told.unreachable.is_some() { linked } else { told.is_enabled() },
             ended_with: told.get("ExecMainStatus").parse().ok().filter(|_| activity != Activity::Running),
             pid: told.get("MainPID").parse().ok().filter(|pid| *pid != 0),
             since: (activity == Activity::Running).then(|| since(told.get("ActiveEnterTimestamp"))).flatten(),
-            program: own.or(shared).and_then(started),
+            program: own.or(shared).and_then(units::started),
+            socket: Self::ask(seen, 2).is_active(),
             activity,
             unreachable: told.unreachable,
         }
@@ -204,15 +213,19 @@ impl Manager for Systemd {
 
     fn install(&self, wanted: Wanted, seen: &Seen) -> Result<Plan, Failed> {
         let site = &self.site;
-        let told = self.ask(seen);
+        let (told, socket) = (Self::ask(seen, 0), Self::ask(seen, 2));
         let state = self.state(seen);
         let mut plan = Plan::new("holdline runs as a service, and starts when you log in.");
         let mut items = self.items(wanted, seen);
-        let own = self.path(self.file());
-        if let Some(path) = self.packaged(seen).filter(|_| *seen.file(&own) == Found::Absent) {
+        let (own, own_socket) = (self.own(), self.own_socket());
+        if let Some(path) = self.packaged(seen).filter(|_| !Self::is_there(seen, &own)) {
             items.retain(|item| item.path != own);
             plan.settled.push(path);
             plan.note("Unit", "the one that came with the program");
+        }
+        if let Some((path, _)) = self.shared(seen, "socket").filter(|_| !Self::is_there(seen, &own_socket)) {
+            items.retain(|item| item.path != own_socket);
+            plan.settled.extend(wanted.socket.then_some(path));
         }
         let changed = plan::write(site, items, seen, wanted.force, &mut plan)?;
         if let Some(why) = &state.unreachable {
@@ -235,15 +248,23 @@ impl Manager for Systemd {
         if changed || told.get("NeedDaemonReload") == "yes" {
             plan.steps.push(run(&["systemctl", "--user", "daemon-reload"]));
         }
-        let is_outside = seen.daemon && matches!(state.activity, Activity::Stopped | Activity::Failed(_));
+        let runs = matches!(state.activity, Activity::Running | Activity::Starting(_));
+        let is_outside = seen.daemon && !runs;
+        let holds = wanted.socket || socket.is_enabled();
+        let enabled = state.enabled && (!holds || socket.is_enabled());
         if let (Activity::Failed(_), false) = (&state.activity, is_outside) {
             // What counts the failures counts from nothing again.
             plan.steps.push(self.systemctl("reset-failed"));
         }
-        match (&state.activity, state.enabled) {
+        // systemd makes no socket for a service that runs already.
+        let must_stop = runs && holds && !socket.is_active();
+        if must_stop {
+            plan.steps.push(self.systemctl("stop"));
+        }
+        match (runs && !must_stop, enabled) {
             _ if is_outside => {
-                if !state.enabled {
-                    plan.steps.push(self.systemctl("enable"));
+                if !enabled {
+                    plan.steps.push(self.both(&["enable"], holds));
                 }
                 plan.headline =
                     "holdline starts as a service when you log in. It was not started now.".to_owned();
@@ -251,25 +272,21 @@ impl Manager for Systemd {
                 plan.note("What to do", outside(site));
                 plan.exit = Exit::Unhealthy;
             }
-            (Activity::Stopped | Activity::Failed(_), false) => {
-                plan.steps.push(run(&["systemctl", "--user", "enable", "--now", &self.unit]));
-            }
-            (Activity::Stopped | Activity::Failed(_), true) => plan.steps.push(self.systemctl("start")),
-            (running, enabled) => {
+            (false, false) => plan.steps.push(self.both(&["enable", "--now"], holds)),
+            (false, true) => plan.steps.push(self.both(&["start"], holds)),
+            (true, enabled) => {
                 if !enabled {
-                    plan.steps.push(self.systemctl("enable"));
+                    plan.steps.push(self.both(&["enable"], holds));
                 }
-                if let Activity::Starting(_) = running {
+                if let Activity::Starting(_) = state.activity {
                     plan.steps.push(self.systemctl("restart"));
                 } else if changed {
-                    plan.note(
-                        "Not yet",
-                        format!(
-                            "the running daemon goes on as it was started; `systemctl --user restart {}` \
-                                 takes up what changed, and loses nothing",
-                            self.unit
-                        ),
+                    let how = format!(
+                        "the running daemon goes on as it was started; `systemctl --user restart {}` takes up \
+                         what changed, and loses nothing",
+                        self.unit
                     );
+                    plan.note("Not yet", how);
                 }
             }
         }
@@ -286,27 +303,38 @@ impl Manager for Systemd {
     fn uninstall(&self, force: bool, seen: &Seen) -> Result<Plan, Failed> {
         let site = &self.site;
         let state = self.state(seen);
-        let others = self.others(seen);
-        let mut files = self.files();
-        let own = self.path(self.file());
+        let socket = Self::ask(seen, 2);
         let mut plan = Plan::new("holdline is no longer a service.");
-        if !others.is_empty() && *seen.file(&own) != Found::Absent {
-            files.retain(|path| *path != own);
-            plan.note("Stays", format!("{}, for {}", site.short(&own), others.join(", ")));
+        let mut files = self.files();
+        let shares = [("default", &self.unit, self.own()), ("sockets", &self.socket, self.own_socket())];
+        for (target, ours, own) in &shares {
+            let others = self.others(seen, target, ours);
+            if !site.is_default() && !others.is_empty() && Self::is_there(seen, own) {
+                files.retain(|path| path != own);
+                plan.note("Stays", format!("{}, for {}", site.short(own), others.join(", ")));
+            }
         }
         let removed = plan::remove(site, &files, seen, force)?;
-        let linked = seen.folders.get(&self.wants()).is_some_and(|names| names.contains(&self.unit));
         if let Some(why) = &state.unreachable {
             // Nobody is there who could take back what `enable` did.
-            if linked {
-                plan.steps.push(Step::Remove { path: format!("{}/{}", self.wants(), self.unit) });
+            for (target, ours, _) in &shares {
+                let folder = self.wants(target);
+                if seen.folders.get(&folder).is_some_and(|names| names.contains(*ours)) {
+                    plan.steps.push(Step::Remove { path: format!("{folder}/{ours}") });
+                }
             }
             if seen.daemon {
-                plan.note("Still runs", format!("the daemon: your service manager cannot be reached ({why}); `holdline{} ctl stop` ends it", site.flag()));
+                let how = format!(
+                    "the daemon: your service manager cannot be reached ({why}); `holdline{} ctl stop` ends it",
+                    site.flag()
+                );
+                plan.note("Still runs", how);
             }
         } else {
-            if state.enabled || matches!(state.activity, Activity::Running | Activity::Starting(_)) {
-                plan.steps.push(run(&["systemctl", "--user", "disable", "--now", &self.unit]));
+            let held = socket.is_active() || socket.is_enabled();
+            let runs = matches!(state.activity, Activity::Running | Activity::Starting(_));
+            if held || runs || state.enabled {
+                plan.steps.push(self.both(&["disable", "--now"], held));
             }
             if let Activity::Failed(_) = state.activity {
                 // It may be forgotten already.
@@ -318,8 +346,8 @@ impl Manager for Systemd {
         if reload {
             plan.steps.push(run(&["systemctl", "--user", "daemon-reload"]));
         }
-        if let Some(path) = self.packaged(seen) {
-            plan.note("Stays", format!("{path}, which came with the program"));
+        if let Some((path, _)) = self.shared(seen, "service") {
+            plan.note("Stays", format!("{path}, which came with the system"));
         }
         if plan.steps.is_empty() {
             plan.headline = "holdline is not installed as a service.".to_owned();
@@ -328,7 +356,7 @@ impl Manager for Systemd {
     }
 
     fn start(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let told = self.ask(seen);
+        let told = Self::ask(seen, 0);
         let state = self.state(seen);
         if !state.installed {
             return Err(not_installed(&self.site));
@@ -349,7 +377,7 @@ impl Manager for Systemd {
         if let Activity::Failed(_) = state.activity {
             plan.steps.push(self.systemctl("reset-failed"));
         }
-        plan.steps.push(self.systemctl("start"));
+        plan.steps.push(self.both(&["start"], Self::ask(seen, 2).is_enabled()));
         Ok(plan)
     }
 
@@ -362,12 +390,13 @@ impl Manager for Systemd {
             return Err(unreachable("your service manager", why, ABSENT));
         }
         let mut plan = Plan::new("The service is stopped; what is queued stays on disk.");
-        if matches!(state.activity, Activity::Running | Activity::Starting(_)) {
-            plan.steps.push(self.systemctl("stop"));
+        if state.socket || matches!(state.activity, Activity::Running | Activity::Starting(_)) {
+            plan.steps.push(self.both(&["stop"], state.socket));
         } else if seen.daemon {
+            let flag = self.site.flag();
             plan.note(
                 "Still runs",
-                format!("a daemon outside the service; `holdline{} ctl stop` ends it", self.site.flag()),
+                format!("a daemon outside the service; `holdline{flag} ctl stop` ends it"),
             );
         }
         if state.enabled {
@@ -390,30 +419,6 @@ pub(super) fn unfit(program: &str) -> Option<&'static str> {
     program
         .contains(['"', '\'', '\\'])
         .then_some("systemd starts no program whose path has quotes or backslashes in it")
-}
-
-/// What follows the comment at the head of a shipped file, which tells how to install it by hand.
-fn settings(shipped: &str) -> &str {
-    shipped.split_once("\n\n").map_or(shipped, |(_, rest)| rest)
-}
-
-/// `program` as the first word of a command line: in quotes where it has to be, and with no
-/// specifier in it. A `$` means itself there: variables are put into arguments only.
-fn quoted(program: &str) -> String {
-    let text = program.replace('%', "%%");
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("\"{text}\"") }
-}
-
-/// The program that a unit starts: [`quoted`], the other way round.
-fn started(unit: &str) -> Option<String> {
-    let line =
-        unit.lines().filter_map(|line| line.strip_prefix("ExecStart=")).find(|line| !line.is_empty())?;
-    let word = match line.strip_prefix('"') {
-        Some(rest) => rest.split('"').next(),
-        None => line.split(' ').next(),
-    };
-    word.map(|word| word.replace("%%", "%"))
 }
 
 /// `Thu 2026-11-26 11:38:45 UTC`, as `systemctl` says it where the time zone is UTC.

@@ -7,15 +7,15 @@ use insta::assert_snapshot;
 use serde_json::{Value as Json, json};
 
 use super::plan::{Activity, Answer, Ended, Found, Plan, Seen, Site, Step, Wanted};
-use super::{Manager, manager, passing, say, template, unfit};
+use super::{Manager, manager, offers, passing, say, template, unfit};
 use crate::cli::words::Reader;
 use crate::cli::{Exit, Failed};
 use crate::config::Platform;
 use crate::model::Timestamp;
 
 const ALL: [Platform; 3] = [Platform::Linux, Platform::MacOs, Platform::Windows];
-const FORCE: Wanted = Wanted { force: true };
-const ASKED: Wanted = Wanted { force: false };
+const FORCE: Wanted = Wanted { force: true, ..ASKED };
+const ASKED: Wanted = Wanted { hardened: false, socket: false, force: false };
 
 fn site(platform: Platform, profile: &str) -> Site {
     let (home, program) = match platform {
@@ -29,6 +29,7 @@ fn site(platform: Platform, profile: &str) -> Site {
         home: home.to_owned(),
         units: "/home/kim/.config/systemd/user".to_owned(),
         state: "C:\\Users\\kim\\AppData\\Local\\holdline".to_owned(),
+        data: "/home/kim/.local/state/holdline".to_owned(),
         uid: 501,
         user: "S-1-5-21-1-2-3-1001".to_owned(),
     }
@@ -222,21 +223,71 @@ fn a_unit_differs_from_the_shipped_one_in_its_head_and_its_program() {
         let (head, text) = item.text.split_once("\n\n").expect("a head and the rest");
         assert!(head.starts_with("# Installed by `holdline service install`, check "), "{head}");
         assert!(head.lines().all(|line| line.starts_with('#')), "{head}");
-        let differing: Vec<(&str, &str)> =
-            shipped.lines().zip(text.lines()).filter(|(a, b)| a != b).collect();
-        let line = format!("{program} {arguments}");
-        let was = format!("ExecStart=%h/.cargo/bin/holdline {arguments}");
-        let reload = |started: &str| {
-            let started = started.replacen("ExecStart=", "ExecReload=", 1);
-            match started.strip_suffix(" run") {
-                Some(program) => format!("{program} --timeout 30s ctl reload"),
-                None => started.replace(" run --profile %i", " --profile %i --timeout 30s ctl reload"),
-            }
-        };
-        let (reloaded, was_reloaded) = (reload(&line), reload(&was));
-        assert_eq!(differing, [(was.as_str(), line.as_str()), (was_reloaded.as_str(), reloaded.as_str())]);
-        assert_eq!(shipped.lines().count(), text.lines().count());
+        assert!(text.contains(&format!("\n{program} {arguments}\n")), "{text}");
+        // Nothing else is another, and what was said of `cargo install` is not so any more.
+        let put = program.strip_prefix("ExecStart=").expect("it begins so");
+        let meant = shipped.lines().filter(|line| !line.contains("`cargo install`"));
+        let meant: Vec<String> = meant.map(|line| line.replace("%h/.cargo/bin/holdline", put)).collect();
+        assert_eq!(text.lines().collect::<Vec<_>>(), meant);
+        assert!(shipped.contains("`cargo install`") && !item.text.contains("`cargo install`"), "{text}");
     }
+}
+
+const ALL_OF_IT: Wanted = Wanted { hardened: true, socket: true, ..ASKED };
+
+/// As it is after `install --hardened --socket-activation`.
+fn all_of_it(of: &dyn Manager) -> Seen {
+    let mut seen = running(Platform::Linux, of);
+    for item in of.items(ALL_OF_IT, &seen) {
+        seen.files.insert(item.path.clone(), Found::Text(item.text));
+    }
+    seen.answers.push(said(0, "UnitFileState=enabled\nActiveState=active\n", ""));
+    seen
+}
+
+#[test]
+fn socket_and_hardening_are_installed_where_they_are_asked_for() {
+    for (profile, unit) in [("default", "holdline"), ("work", "holdline@work")] {
+        let of = at(Platform::Linux, profile);
+        let text = [
+            told(of.as_ref(), of.install(ALL_OF_IT, &blank(Platform::Linux))),
+            // The service runs without a socket.
+            told(of.as_ref(), of.install(ALL_OF_IT, &running(Platform::Linux, of.as_ref()))),
+            told(of.as_ref(), of.install(ASKED, &all_of_it(of.as_ref()))),
+            told(of.as_ref(), of.stop(&all_of_it(of.as_ref()))),
+            told(of.as_ref(), of.uninstall(false, &all_of_it(of.as_ref()))),
+        ];
+        assert_snapshot!(format!("all_of_it_{profile}"), text.join("\n"));
+        let mut down = all_of_it(of.as_ref());
+        down.daemon = false;
+        down.answers[0].out = down.answers[0].out.replace("=active", "=inactive");
+        assert_eq!(
+            commands(&of.start(&down).expect("planned")),
+            [format!("systemctl --user start {unit}.socket {unit}.service")]
+        );
+    }
+}
+
+#[test]
+fn options_of_systemd_are_refused_elsewhere() {
+    for platform in [Platform::MacOs, Platform::Windows] {
+        for wanted in [Wanted { hardened: true, ..ASKED }, Wanted { socket: true, ..ASKED }] {
+            assert_eq!(offers(platform, wanted).expect_err("refused").exit, Exit::Usage);
+            assert!(offers(Platform::Linux, wanted).is_ok());
+        }
+        assert!(offers(platform, FORCE).is_ok());
+    }
+}
+
+#[test]
+fn a_database_elsewhere_is_let_in() {
+    let usual = at(Platform::Linux, "default").items(ALL_OF_IT, &Seen::default()).remove(2).text;
+    assert!(!usual.contains("elsewhere."), "{usual}");
+    let site = Site { data: "/da ta/50%/$x/\"q\"".to_owned(), ..site(Platform::Linux, "default") };
+    let moved = manager(Platform::Linux, site).items(ALL_OF_IT, &Seen::default()).remove(2).text;
+    assert!(moved.contains("\nReadWritePaths=\"-/da ta/50%%/$x/\\\"q\\\"\"\n"), "{moved}");
+    assert!(moved.contains("mkdir -p -m 0700 \"/da ta/50%%/$$x/\\\"q\\\"\"\n"), "{moved}");
+    assert_eq!(template::author(&moved), template::Author::Us);
 }
 
 #[test]

@@ -130,6 +130,7 @@ impl Manager for Windows {
             ended_with: None,
             pid: None,
             since: None,
+            socket: false,
             program: task.and_then(|task| {
                 let words = template::from_xml(template::between(task, "<Arguments>", "</Arguments>")?);
                 template::between(&words, "\"", "\"").map(str::to_owned)
