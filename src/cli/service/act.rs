@@ -45,6 +45,8 @@ pub(super) struct Hand {
     runtime: tokio::runtime::Runtime,
     /// How long a question, and how long a deed may take.
     within: (Duration, Duration),
+    /// Between two tries.
+    again_after: Duration,
     /// Where the user's service manager is reached, where the environment does not say it.
     runtime_dir: Option<PathBuf>,
 }
@@ -54,7 +56,7 @@ impl Hand {
     pub(super) fn new(runtime_dir: Option<PathBuf>, within: Option<Duration>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = (within.unwrap_or(ANSWER_WITHIN), within.unwrap_or(DONE_WITHIN));
-        Ok(Self { runtime, within, runtime_dir })
+        Ok(Self { runtime, within, again_after: AGAIN_AFTER, runtime_dir })
     }
 
     /// Looks at what there is. Changes nothing.
@@ -122,7 +124,7 @@ impl Hand {
             if !matches!(answer.ended, Ended::Code(code) if again.contains(&code)) {
                 break;
             }
-            self.runtime.block_on(async { sleep(AGAIN_AFTER).await });
+            self.runtime.block_on(async { sleep(self.again_after).await });
             answer = self.ask(command, self.within.1);
         }
         if answer.is_good() || matches!(answer.ended, Ended::Code(code) if fine.contains(&code)) {
@@ -347,4 +349,88 @@ fn on_path(real: &Path) -> Option<PathBuf> {
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(&name))
         .find(|path| path.canonicalize().is_ok_and(|found| found == real))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::plan::{Encoding, Item};
+    use super::*;
+
+    fn site() -> Site {
+        Site {
+            program: "/p/holdline".to_owned(),
+            profile: "default".to_owned(),
+            home: "/home/kim".to_owned(),
+            units: String::new(),
+            state: String::new(),
+            data: String::new(),
+            uid: rustix::process::geteuid().as_raw(),
+            user: String::new(),
+        }
+    }
+
+    fn hand(within: Duration) -> Hand {
+        let hand = Hand::new(None, Some(within)).expect("a runtime");
+        Hand { again_after: Duration::from_millis(1), ..hand }
+    }
+
+    fn run(hand: &Hand, script: &str) -> Result<(), Failed> {
+        let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        hand.carry_out(&Step::Run { command, fine: &[36], again: &[5, 37] }, &site())
+    }
+
+    #[test]
+    fn what_is_not_yet_possible_is_tried_again_for_a_while() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let count = folder.path().join("count");
+        let script = |until: u32| {
+            let count = count.display();
+            format!("echo x >> {count}; [ $(wc -l < {count}) -ge {until} ] || exit 5")
+        };
+        let hand = hand(Duration::from_secs(60));
+        run(&hand, &script(3)).expect("the third time");
+        assert_eq!(fs::read_to_string(&count).expect("written").lines().count(), 3);
+        fs::remove_file(&count).expect("there");
+        assert_eq!(run(&hand, &script(1000)).expect_err("not for ever").exit, Exit::Failure);
+        assert_eq!(fs::read_to_string(&count).expect("written").lines().count(), TRIES as usize);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_told_with_what_it_said() {
+        let hand = hand(Duration::from_secs(60));
+        run(&hand, "exit 36").expect("as good as 0");
+        let failed = run(&hand, "echo out; echo bad >&2; printf '\\033[2J' >&2; exit 4").expect_err("failed");
+        assert!(failed.message.contains("ended with 4"), "{failed:?}");
+        assert_eq!(failed.detail, "  bad\n  \\u{1b}[2J\n  out", "harmless, and all of it");
+        assert!(!failed.hint.is_empty());
+        let failed = run(&hand, "kill -9 $$").expect_err("failed");
+        assert!(failed.message.contains("was killed"), "{failed:?}");
+        let step = Step::Run { command: vec!["/nowhere/launchctl".to_owned()], fine: &[], again: &[] };
+        assert!(hand.carry_out(&step, &site()).expect_err("failed").message.contains("no such program"));
+    }
+
+    #[test]
+    fn a_command_that_hangs_or_never_ends_talking_is_given_up() {
+        let hand = hand(Duration::from_millis(100));
+        for script in ["exec sleep 600", "exec yes"] {
+            assert_eq!(run(&hand, script).expect_err("given up").exit, Exit::TimedOut);
+        }
+    }
+
+    #[test]
+    fn files_are_read_in_both_encodings_and_written_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/er/holdline.xml");
+        for encoding in [Encoding::Utf8, Encoding::Utf16] {
+            let path = path.to_str().expect("text").to_owned();
+            let item = Item { path: path.clone(), text: "Grüße\n".to_owned(), encoding };
+            hand(Duration::from_secs(1))
+                .carry_out(&Step::Write { item, new: true }, &site())
+                .expect("written");
+            assert_eq!(found(Path::new(&path)), Found::Text("Grüße\n".to_owned()));
+        }
+        assert_eq!(fs::read_dir(folder.path().join("deep/er")).expect("there").count(), 1);
+        assert!(matches!(found(folder.path()), Found::Other(_)));
+        assert_eq!(found(&path.join("below")), Found::Absent);
+    }
 }
