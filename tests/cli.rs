@@ -92,6 +92,8 @@ fn help_begins_with_examples() {
         &["service", "--help"],
         &["service", "install", "-h"],
         &["service", "uninstall", "-h"],
+        &["service", "status", "-h"],
+        &["service", "print", "-h"],
     ] {
         let output = home.run(args);
         assert_eq!(code(&output), 0, "{args:?}");

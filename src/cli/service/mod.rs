@@ -73,12 +73,19 @@ Examples:
         force: bool,
     },
     /// Start the installed service
+    #[command(before_help = "Examples:\n  holdline service start\n  holdline service start --profile work")]
     Start,
-    /// Stop the installed service
+    /// Stop the installed service; it stays installed
+    #[command(before_help = "Examples:\n  holdline service stop\n  holdline service stop --profile work")]
     Stop,
     /// Say whether it is installed, whether it runs, since when, and which program
+    #[command(before_help = "Examples:\n  holdline service status\n  holdline service status --json")]
     Status,
     /// Print what `install` would write
+    #[command(before_help = "\
+Examples:
+  holdline service print
+  holdline service print --profile work --hardened")]
     Print {
         #[command(flatten)]
         options: Options,
