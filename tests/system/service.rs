@@ -498,3 +498,30 @@ fn the_stricter_rules_are_in_force_where_they_were_asked_for() {
     // What was kept is not ours to remove.
     assert!(manager.home(&format!("{drop_in}.old")).exists() && !manager.home(drop_in).exists());
 }
+
+#[test]
+fn a_unit_that_the_system_brings_is_used_and_stays() {
+    if !user_manager::works() {
+        return;
+    }
+    let shipped =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/holdline.service")).unwrap();
+    let manager = UserManager::start_after("mount -t tmpfs -o mode=755 tmpfs /etc/systemd/user\n");
+    let shared = manager.outside("/etc/systemd/user/holdline.service");
+    fs::write(&shared, shipped.replace("%h", HOME)).unwrap();
+    manager.systemctl_ok(&["daemon-reload"]);
+    configure(&manager, "config", NOBODY);
+    assert!(service(&manager, &["status"]).exits(3).contains("only when it is told to"));
+    let told = service(&manager, &["install"]).exits(0);
+    assert!(told.contains("✔ as it is  /etc/systemd/user/holdline.service"), "{told}");
+    assert!(!manager.home(UNIT).exists(), "no other is written over it");
+    // Which systemd may know by another way to the same folder.
+    let used = manager.property("holdline", "FragmentPath");
+    assert!(used.starts_with("/etc/") && used.ends_with("/systemd/user/holdline.service"), "{used}");
+    assert_eq!(status(&manager, &[])["state"], "running");
+    let told = service(&manager, &["uninstall"]).exits(0);
+    assert!(told.contains("/etc/systemd/user/holdline.service, which came with the system"), "{told}");
+    assert_eq!(manager.property("holdline", "UnitFileState"), "disabled");
+    assert_eq!(manager.property("holdline", "ActiveState"), "inactive");
+    assert!(shared.exists());
+}
