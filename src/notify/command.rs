@@ -224,5 +224,6 @@ async fn log(from: Option<impl AsyncRead + Unpin>, command: &str, what: &'static
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests;

@@ -256,10 +256,8 @@ fn addresses() -> Vec<String> {
 
 async fn connect_to(address: &str) -> zbus::Result<Connection> {
     let address: Address = address.parse()?;
-    let stream = match address.transport() {
-        Transport::Unix(unix) => open(unix.path()).await?,
-        _ => None,
-    };
+    let stream =
+        if let Transport::Unix(unix) = address.transport() { open(unix.path()).await? } else { None };
     match stream {
         Some(stream) => Builder::unix_stream(stream),
         None => Builder::address(address)?,
@@ -270,10 +268,12 @@ async fn connect_to(address: &str) -> zbus::Result<Connection> {
 
 /// Opens the socket without a thread: zbus would lend one that waits for as long as the bus is stopped.
 async fn open(socket: &UnixSocket) -> std::io::Result<Option<UnixStream>> {
-    let path = match socket {
-        UnixSocket::File(path) => path.as_os_str().as_bytes().to_vec(),
-        UnixSocket::Abstract(name) => [b"\0", name.as_bytes()].concat(),
-        _ => return Ok(None),
+    let path = if let UnixSocket::File(path) = socket {
+        path.as_os_str().as_bytes().to_vec()
+    } else if let UnixSocket::Abstract(name) = socket {
+        [b"\0", name.as_bytes()].concat()
+    } else {
+        return Ok(None);
     };
     UnixStream::connect(std::ffi::OsStr::from_bytes(&path)).await.map(Some)
 }
@@ -333,9 +333,11 @@ fn trouble(error: &zbus::Error) -> Trouble {
 
 /// Why, without what a service may have quoted of the notification.
 fn reason(error: &zbus::Error) -> String {
-    match error {
-        zbus::Error::MethodError(name, ..) => plain(name.as_str()),
-        zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _) => plain(&error.to_string()),
-        other => plain(&other.to_string()),
+    if let zbus::Error::MethodError(name, ..) = error {
+        return plain(name.as_str());
     }
+    if let zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _) = error {
+        return plain(&error.to_string());
+    }
+    plain(&error.to_string())
 }
