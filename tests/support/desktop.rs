@@ -308,11 +308,11 @@ impl Office {
         }
     }
 
-    async fn get_capabilities(&self) -> Vec<String> {
+    fn get_capabilities(&self) -> Vec<String> {
         self.abilities.clone()
     }
 
-    async fn get_server_information(&self) -> (String, String, String, String) {
+    fn get_server_information(&self) -> (String, String, String, String) {
         ("mock\u{1b}[31m".to_owned(), "the tests".to_owned(), "7.1".to_owned(), "1.2".to_owned())
     }
 }

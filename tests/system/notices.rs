@@ -420,8 +420,8 @@ async fn the_doctor_says_who_shows_notifications_and_what_to_do_where_nobody_doe
     let check = || {
         let found = stage.daemon.command(&["ctl", "--json", "doctor"]).output().unwrap();
         let found: Value = serde_json::from_slice(&found.stdout).unwrap();
-        let checks = found["checks"].as_array().unwrap().iter();
-        checks.cloned().find(|check| check["code"] == "notifications").unwrap()
+        let mut checks = found["checks"].as_array().unwrap().iter();
+        checks.find(|check| check["code"] == "notifications").unwrap().clone()
     };
     let seen = check();
     assert_eq!(seen["ok"], false, "{seen}");
