@@ -8,6 +8,7 @@ const LINE: usize = 512;
 /// How often a start that takes long says that it goes on …
 const STEP: Duration = Duration::from_secs(10);
 /// … and how long the service manager waits for the next time …
+#[cfg(target_os = "linux")]
 const PATIENCE: Duration = Duration::from_secs(30);
 /// … until it took this long. A database of many gigabytes is salvaged by then.
 const LONGEST_START: Duration = Duration::from_secs(3_600);

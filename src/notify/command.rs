@@ -99,7 +99,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Ends all that run and wait, and comes back when they have ended: [`TIDY`] at most.
+    /// Ends all that run and wait, and comes back when they have ended: `TIDY` at most.
     pub async fn close(&self) {
         self.stop.cancel();
         // Whoever holds a place gives it back at the end.
