@@ -171,7 +171,7 @@ async fn variables_of_the_daemon_stay_with_it() {
     program::keep_from_programs("CARGO_PKG_DESCRIPTION");
     assert_eq!(end_of(&Runner::default(), errand(&format!("env > {path}/env"), "")).await, Ended::Well);
     let seen = fs::read_to_string(folder.path().join("env")).unwrap();
-    assert!(seen.contains("CARGO_PKG_NAME=holdline"), "{seen}");
+    assert!(seen.contains("CARGO_MANIFEST_DIR="), "{seen}");
     assert!(!seen.contains("CARGO_PKG_DESCRIPTION="), "{seen}");
 }
 
