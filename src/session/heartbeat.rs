@@ -71,6 +71,8 @@ pub(super) struct Heartbeat {
 struct Urgent {
     by: Instant,
     patience: Duration,
+    /// There was no network when it was set.
+    offline: bool,
 }
 
 impl Heartbeat {
@@ -132,11 +134,15 @@ impl Heartbeat {
         }
     }
 
-    /// An answer must come within `patience` from now: the machine slept, or the network changed. A
-    /// later change counts anew, so one that brings the network back gives the answer its time; that
-    /// the silence as a whole has its end stays as it is.
-    pub(super) fn hurry(&mut self, now: Instant, patience: Duration) {
-        self.urgent = Some(Urgent { by: now + patience, patience });
+    /// An answer must come within `patience` from now: the machine slept, or the network changed. An
+    /// earlier deadline stands, or a network that changes all the time would keep a dead peer alive; but
+    /// where that one was set `offline`, a network that is back gives the answer its time.
+    pub(super) fn hurry(&mut self, now: Instant, patience: Duration, offline: bool) {
+        let by = now + patience;
+        self.urgent = match self.urgent {
+            Some(old) if old.by < by && (offline || !old.offline) => Some(old),
+            Some(_) | None => Some(Urgent { by, patience, offline }),
+        };
     }
 
     /// The dialect's own heartbeat was answered.
@@ -235,10 +241,31 @@ mod tests {
     fn after_a_wake_the_answer_must_come_sooner() {
         let plan = plan(HeartbeatMode::Auto, PULSE);
         let mut heartbeat = Heartbeat::new(at(0));
-        heartbeat.hurry(at(5), Duration::from_secs(10));
+        heartbeat.hurry(at(5), Duration::from_secs(10), false);
         assert_eq!(heartbeat.dead_at(&plan), Some(at(15)));
         heartbeat.heard(at(6));
         assert_eq!(heartbeat.dead_at(&plan), Some(at(36)));
+    }
+
+    #[test]
+    fn a_network_that_keeps_changing_gives_no_more_time_but_one_that_comes_back_does() {
+        let plan = plan(HeartbeatMode::Auto, PULSE);
+        let (short, usual) = (Duration::from_secs(4), Duration::from_secs(10));
+        let mut heartbeat = Heartbeat::new(at(0));
+        heartbeat.hurry(at(1), short, false);
+        for second in 2..5 {
+            heartbeat.hurry(at(second), short, false);
+            heartbeat.hurry(at(second), usual, true);
+            assert_eq!(heartbeat.dead_at(&plan), Some(at(5)));
+        }
+        heartbeat.heard(at(5));
+        heartbeat.hurry(at(6), usual, true);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(16)));
+        heartbeat.hurry(at(15), short, false);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(19)), "it was back in time");
+        heartbeat.hurry(at(16), usual, true);
+        heartbeat.hurry(at(17), short, false);
+        assert_eq!(heartbeat.dead_at(&plan), Some(at(19)), "and gives no more when it does so again");
     }
 
     #[test]
@@ -262,7 +289,7 @@ mod tests {
         }
         heartbeat.taken(at(200));
         assert_eq!(heartbeat.dead_at(&plan), Some(at(230)), "and then it has its time");
-        heartbeat.hurry(at(210), Duration::from_secs(4));
+        heartbeat.hurry(at(210), Duration::from_secs(4), false);
         assert_eq!(heartbeat.dead_at(&plan), Some(at(214)));
         heartbeat.taken(at(213));
         assert_eq!(heartbeat.dead_at(&plan), Some(at(217)));
@@ -275,7 +302,7 @@ mod tests {
         let mut heartbeat = Heartbeat::new(at(0));
         heartbeat.asked(at(20), false);
         heartbeat.absent_until(at(3600));
-        heartbeat.hurry(at(3600), Duration::from_secs(4));
+        heartbeat.hurry(at(3600), Duration::from_secs(4), false);
         assert_eq!(heartbeat.dead_at(&plan), Some(at(3604)));
     }
 
@@ -284,7 +311,7 @@ mod tests {
         let plan = plan(HeartbeatMode::Auto, PULSE);
         let mut heartbeat = Heartbeat::new(at(0));
         heartbeat.asked(at(20), false);
-        heartbeat.hurry(at(28), Duration::from_secs(4));
+        heartbeat.hurry(at(28), Duration::from_secs(4), false);
         heartbeat.asked(at(28), false);
         assert_eq!(heartbeat.dead_at(&plan), Some(at(30)));
     }

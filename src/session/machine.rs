@@ -395,7 +395,7 @@ impl Session {
             let plan = link.plan(&self.settings);
             if plan.asks() {
                 let patience = if usable { plan.timeout.min(PROBE) } else { plan.timeout };
-                link.heartbeat.hurry(at.instant, patience);
+                link.heartbeat.hurry(at.instant, patience, !usable);
                 self.beat(at);
             }
         } else if usable {
