@@ -94,7 +94,8 @@ fn a_thousand_idle_apps_cost_little_and_the_next_one_is_told() {
         assert_eq!(app.line().expect("answered")["result"]["limits"]["max_clients"], CROWD);
         crowd.push(app);
     }
-    assert_eq!(files(&daemon), files_before + CROWD - 1, "one file each");
+    // For moments the daemon has one more: while it looks for a system bus, say.
+    support::until_blocking("one file each", || (files(&daemon) < files_before + CROWD).then_some(()));
     let each = resident(&daemon).saturating_sub(memory_before) / (CROWD as u64 - 1);
     eprintln!("an idle connection costs {each} bytes of resident memory");
     assert!(each <= MEMORY_EACH, "{each} bytes for each idle connection");
