@@ -19,7 +19,7 @@ if [ "$1" != inside ]; then
     echo "$group" >"$folder/cgroup"
     (
         echo "$BASHPID" >"$group/cgroup.procs"
-        exec unshare --mount --pid --cgroup --fork --kill-child bash "$0" inside "$@"
+        exec unshare --mount --propagation slave --pid --cgroup --fork --kill-child bash "$0" inside "$@"
     ) || true
     # The last of them may be ending yet.
     for _ in $(seq 500); do
@@ -38,7 +38,7 @@ runtime=/run/user/$uid
 # As the outside counts: this is its /proc yet.
 read -r pid _ </proc/self/stat
 
-mount --make-rprivate /
+mount --make-rslave /
 mount -t proc proc /proc
 for place in /run /home /var/log; do
     mount -t tmpfs -o mode=755 tmpfs $place
