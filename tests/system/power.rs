@@ -82,8 +82,7 @@ fn cut_power(kind: &'static str, durability: &str, cuts: usize, servers: &[Arc<D
         done.store(true, Ordering::Relaxed);
         publisher.join().expect("no panic");
         sender.join().expect("no panic");
-        volume.unmount();
-        volume.mount();
+        volume.power_on();
 
         daemon.write_config(&format!("{NOBODY}{durability}"));
         daemon.restart();

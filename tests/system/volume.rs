@@ -1,5 +1,6 @@
 //! File systems of a test's own, taken away again whatever becomes of the test.
 
+use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +11,8 @@ use tempfile::TempDir;
 pub(crate) struct Volume {
     folder: TempDir,
     kind: &'static str,
+    /// How often the power was cut. Each time the disk is another file.
+    cuts: Cell<u32>,
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -41,11 +44,11 @@ impl Volume {
     fn prepare(kind: &'static str) -> Self {
         let folder = tempfile::Builder::new().prefix("hlvol").tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("mnt")).expect("a mount point");
-        Self { folder, kind }
+        Self { folder, kind, cuts: Cell::new(0) }
     }
 
     fn image(&self) -> PathBuf {
-        self.folder.path().join("image")
+        self.folder.path().join(format!("image-{}", self.cuts.get()))
     }
 
     fn mount_point(&self) -> &str {
@@ -68,12 +71,28 @@ impl Volume {
         state
     }
 
-    /// Mounts the image (again): the journal is played.
-    pub(crate) fn mount(&self) {
+    fn mount(&self) {
+        // A copy has the name that XFS knows its disks by, and its twin may be held yet.
+        let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
         run(
             "mount",
-            &["-t", self.kind, "-o", "loop", self.image().to_str().expect("UTF-8"), self.mount_point()],
+            &["-t", self.kind, "-o", options, self.image().to_str().expect("UTF-8"), self.mount_point()],
         );
+    }
+
+    /// What is on the disk after [`Volume::cut_power`] is mounted: the journal is played.
+    ///
+    /// It is mounted from a copy. Other tests have mount namespaces of their own, whose copies of
+    /// our mount keep it alive after it is unmounted here; the same image would then be mounted as
+    /// it is in memory, without power still. What those write later has no way to the copy.
+    pub(crate) fn power_on(&self) {
+        self.unmount();
+        let before = self.image();
+        self.cuts.set(self.cuts.get() + 1);
+        let (before, after) = (before.to_str().expect("UTF-8"), self.image());
+        run("cp", &["--sparse=always", before, after.to_str().expect("UTF-8")]);
+        std::fs::remove_file(before).expect("the image of before");
+        self.mount();
     }
 
     /// Takes it away, as a machine without power does: what was not synced is gone. The processes
