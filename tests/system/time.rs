@@ -16,6 +16,7 @@ use holdline::model::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::machines::{Machines, PORT, SERVER};
 use crate::support::daemon::{Client, Daemon};
 use crate::support::{needs, until_blocking};
 
@@ -376,7 +377,7 @@ fn a_daemon_that_hardly_gets_to_run_keeps_its_connection() {
 }
 
 #[test]
-fn deadlines_hang_on_the_clock_that_counts_sleep_and_an_idle_daemon_sleeps() {
+fn deadlines_hang_on_the_clock_that_counts_sleep() {
     if !needs::programs(&["strace"]) {
         return;
     }
@@ -407,8 +408,18 @@ fn deadlines_hang_on_the_clock_that_counts_sleep_and_an_idle_daemon_sleeps() {
         // It may have ended with its tracer.
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
+}
 
-    let daemon = Daemon::start(&format!("[server]\nurl = \"{url}\"\ndialect = \"holdline\"\n"));
+#[test]
+fn an_idle_daemon_sleeps() {
+    // On a machine of its own, where the kernel does not tell it of the networks of other tests.
+    let Some(machines) = Machines::new() else { return };
+    let _server = machines.server(SERVER);
+    let mut daemon = Daemon::prepare(&format!(
+        "[server]\nurl = \"ws://{SERVER}:{PORT}/\"\nallow_plaintext = true\ndialect = \"holdline\"\n"
+    ));
+    daemon.set_before(machines.prefix());
+    daemon.restart();
     daemon.wait_for("connected");
     // What there was to do after the start is done.
     let mut last = wakes(daemon.pid());
