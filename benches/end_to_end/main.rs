@@ -2,7 +2,7 @@
 //! the raw limits of the same machine in the same round.
 //!
 //! `cargo bench --bench end_to_end [-- --rounds 7] [--messages 100000] [--idle 60] [--json FILE]`.
-//! `-- --only notices` takes these rows alone.
+//! `-- --only outbound,inbound` takes these groups of rows alone (see `GROUPS`).
 //! Absolute figures move with the machine, its disk and its neighbours; the ratios within one
 //! round are what counts. "Durable" means that `fdatasync` returned.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
@@ -27,12 +27,12 @@ struct Options {
     rounds: usize,
     messages: usize,
     idle: u64,
-    only_notices: bool,
+    only: Vec<&'static str>,
     json: Option<PathBuf>,
 }
 
 fn options() -> Options {
-    let mut options = Options { rounds: 3, messages: 100_000, idle: 20, only_notices: false, json: None };
+    let mut options = Options { rounds: 3, messages: 100_000, idle: 20, only: Vec::new(), json: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_default();
@@ -40,7 +40,7 @@ fn options() -> Options {
             "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
             "--messages" => options.messages = value().parse().expect("--messages takes a number"),
             "--idle" => options.idle = value().parse().expect("--idle takes seconds"),
-            "--only" => only_notices(&mut options, &value()),
+            "--only" => options.only = value().split(',').map(group).collect(),
             "--json" => options.json = Some(value().into()),
             _ => {} // what cargo adds
         }
@@ -48,20 +48,23 @@ fn options() -> Options {
     options
 }
 
-fn only_notices(options: &mut Options, what: &str) {
-    assert_eq!(what, "notices", "--only takes `notices`");
-    options.only_notices = true;
+/// What can be measured by itself.
+const GROUPS: [&str; 5] = ["outbound", "inbound", "crowd", "notices", "footprint"];
+
+fn group(name: &str) -> &'static str {
+    let found = GROUPS.into_iter().find(|group| *group == name);
+    found.unwrap_or_else(|| panic!("--only takes some of {GROUPS:?}, with commas between"))
 }
 
 fn main() {
     let options = options();
+    let wanted = |group: &str| options.only.is_empty() || options.only.contains(&group);
     let mut rounds: Vec<Vec<Row>> = Vec::new();
     for round in 1..=options.rounds {
         println!("round {round} of {}", options.rounds);
-        let rows = if options.only_notices { notices::notices() } else { rows::round(options.messages) };
-        rounds.push(rows);
+        rounds.push(rows::round(options.messages, wanted));
     }
-    if !options.only_notices {
+    if wanted("footprint") {
         rounds.push(rows::once(options.idle));
     }
     let mut names: Vec<(&str, &str)> = Vec::new();

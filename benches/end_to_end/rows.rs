@@ -1,6 +1,7 @@
 //! The rows of the table: what is measured, and against what.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -44,38 +45,54 @@ fn rate(count: usize, took: Duration) -> f64 {
 }
 
 /// Everything that is repeated: probes and subject, in turn.
-pub(crate) fn round(messages: usize) -> Vec<Row> {
+pub(crate) fn round(messages: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     let dir = tempfile::tempdir().expect("a folder");
     let mut rows = Vec::new();
+    if wanted("outbound") || wanted("inbound") || wanted("crowd") {
+        let batched = sqlite(dir.path(), "FULL", messages, 512, &body(0));
+        rows.push(row("probe: SQLite FULL, 512 rows per commit", "msg/s", batched));
+        let subject = Subject::start(dir.path(), "full");
+        if wanted("outbound") {
+            rows.extend(outbound_rows(dir.path(), &subject, messages, batched));
+        }
+        if wanted("inbound") {
+            let inbound = inbound(&subject, messages);
+            rows.push(row("I1 one subscriber: events stored and delivered", "events/s", inbound));
+            rows.push(row("I1 / SQLite FULL 512", "ratio", inbound / batched));
+        }
+        if wanted("crowd") {
+            rows.extend(crate::crowd::crowd(&subject));
+        }
+    }
+    if wanted("notices") {
+        rows.extend(crate::notices::notices());
+    }
+    rows
+}
+
+/// What apps send.
+fn outbound_rows(dir: &Path, subject: &Subject, messages: usize, batched: f64) -> Vec<Row> {
+    let mut rows = Vec::new();
     let text = body(0);
-    let sync = fdatasync(dir.path(), 1_000);
+    let sync = fdatasync(dir, 1_000);
     rows.push(row("probe: fdatasync 4 KiB in place, p50", "µs", sync.percentile(50.0)));
     rows.push(row("probe: fdatasync 4 KiB in place, p99", "µs", sync.percentile(99.0)));
-    let batched = sqlite(dir.path(), "FULL", messages, 512, &text);
-    rows.push(row("probe: SQLite FULL, 512 rows per commit", "msg/s", batched));
-    let single = sqlite(dir.path(), "FULL", 3_000, 1, &text);
+    let single = sqlite(dir, "FULL", 3_000, 1, &text);
     rows.push(row("probe: SQLite FULL, 1 row per commit", "msg/s", single));
-    let paced = sqlite_paced(dir.path(), "FULL", 200, Duration::from_secs(4), &text);
+    let paced = sqlite_paced(dir, "FULL", 200, Duration::from_secs(4), &text);
     rows.push(row("probe: SQLite FULL, 1 row per commit at 200/s, p50", "µs", paced.percentile(50.0)));
 
-    let subject = Subject::start(dir.path(), "full");
-    let (receipts, delivered) = outbound(&subject, messages, 1024);
+    let (receipts, delivered) = outbound(subject, messages, 1024);
     rows.push(row("O1 window 1024: durable receipts", "msg/s", receipts));
     rows.push(row("O1 window 1024: delivered and acknowledged", "msg/s", delivered));
     rows.push(row("O1 delivered / SQLite FULL 512", "ratio", delivered / batched));
-    let (receipts, _) = outbound(&subject, 3_000, 1);
+    let (receipts, _) = outbound(subject, 3_000, 1);
     rows.push(row("O2 window 1: durable receipts", "msg/s", receipts));
     rows.push(row("O2 / SQLite FULL 1", "ratio", receipts / single));
-    let reply = outbound_paced(&subject, 200, Duration::from_secs(4));
+    let reply = outbound_paced(subject, 200, Duration::from_secs(4));
     rows.push(row("O3 200/s: call to durable reply, p50", "µs", reply.percentile(50.0)));
     rows.push(row("O3 200/s: call to durable reply, p99", "µs", reply.percentile(99.0)));
     rows.push(row("O3 p50 - paced SQLite p50", "µs", reply.percentile(50.0) - paced.percentile(50.0)));
-    let inbound = inbound(&subject, messages);
-    rows.push(row("I1 one subscriber: events stored and delivered", "events/s", inbound));
-    rows.push(row("I1 / SQLite FULL 512", "ratio", inbound / batched));
-    rows.extend(crate::crowd::crowd(&subject));
-    drop(subject);
-    rows.extend(crate::notices::notices());
     rows
 }
 
