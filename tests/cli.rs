@@ -361,6 +361,40 @@ fn a_daemon_that_does_not_answer_ends_in_exit_3_within_the_deadline() {
 }
 
 #[test]
+fn a_send_that_a_stopping_daemon_left_unanswered_is_made_once_more_under_its_id() {
+    let home = Home::new();
+    let listener = UnixListener::bind(home.socket()).expect("the socket is free");
+    let serving = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        for closes in [true, false, true, true] {
+            let (mut stream, _) = listener.accept().expect("somebody comes");
+            let lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+            let request = lines
+                .map(|line| serde_json::from_str::<Value>(&line.expect("text")).expect("JSON"))
+                .find(|request| request["method"] == "messages.send")
+                .expect("a send");
+            let id = request["params"]["id"].clone();
+            let said = if closes {
+                json!({ "jsonrpc": "2.0", "method": "closing", "params": { "reason": "the daemon stops" } })
+            } else {
+                json!({ "jsonrpc": "2.0", "id": request["id"],
+                    "result": { "id": id, "state": "queued", "durability": "full", "duplicate": true } })
+            };
+            writeln!(stream, "{said}").expect("it reads");
+            seen.push(id);
+        }
+        seen
+    });
+    let output = home.run(&["ctl", "send", "chat", "{}"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let output = home.run(&["ctl", "send", "chat", "{}", "--id", "m1"]);
+    assert_eq!(code(&output), 3, "not for ever: {}", err(&output));
+    assert!(err(&output).contains("the daemon stops"), "{}", err(&output));
+    let seen = serving.join().expect("no panic");
+    assert_eq!((&seen[0], &seen[2..]), (&seen[1], &[json!("m1"), json!("m1")][..]), "{seen:?}");
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_failure() {
     let home = Home::new();
     for args in [&["man"][..], &["completions", "bash"], &["dialect", "show", "json"], &["config", "path"]] {

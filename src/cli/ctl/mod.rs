@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 use super::args::duration;
 use super::words::{Reader, length, plain};
 use super::{Exit, Failed, Outcome, Shell, show};
-use crate::client::{CALL_WITHIN, Client, ConnectError, Note, Subscription};
+use crate::client::{CALL_WITHIN, CallError, Client, ConnectError, Note, Subscription};
 use crate::clock::Clock;
 use crate::config::{self, Environment, Places, Sources};
 use crate::model::{Event, Gap, Instant, Level, LinkState, MessageId, MessageState};
@@ -198,6 +198,24 @@ impl Ctl<'_> {
         Ok(client.call(method, params).await?)
     }
 
+    /// As [`Ctl::call_within`], for what may be said twice without being done twice: where the daemon
+    /// hung up without an answer, whoever stands in its place by now is asked once more. While a
+    /// daemon whose socket a service manager holds starts anew, that is the next one.
+    async fn call_twice_within<R: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &impl Serialize,
+        deadline: Duration,
+    ) -> Result<R, Failed> {
+        let first = self.connected().await?.within(deadline).call(method, params).await;
+        let Err(lost @ CallError::Closed(_)) = first else { return Ok(first?) };
+        self.client = None;
+        match self.connected().await {
+            Ok(next) => Ok(next.within(deadline).call(method, params).await?),
+            Err(_) => Err(lost.into()),
+        }
+    }
+
     /// Calls `method`, which begins a subscription.
     async fn subscribe<R: DeserializeOwned>(
         &mut self,
@@ -212,7 +230,7 @@ impl Ctl<'_> {
     async fn next(&self, told: &mut Subscription) -> Result<Note, Failed> {
         match told.next().await {
             Some(Ok(note)) => Ok(note),
-            Some(Err(error)) => Err(crate::client::CallError::Unreadable(error).into()),
+            Some(Err(error)) => Err(CallError::Unreadable(error).into()),
             None => Err(self.lost().await),
         }
     }
@@ -246,7 +264,8 @@ impl Ctl<'_> {
         };
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = HelloParams { client: ClientInfo { name: "ctl".to_owned(), version } };
-        client.notify("hello", &hello).await?;
+        // Where it could not be said the call that follows will tell.
+        let _ = client.notify("hello", &hello).await;
         self.client = Some(client.clone());
         Ok(client)
     }

@@ -71,7 +71,10 @@ impl Args {
         let params = self.params(ctl)?;
         let id = params.id.clone();
         let deadline = ctl.deadline + wait.unwrap_or_default();
-        let sent: Result<Receipt, Failed> = ctl.call_within("messages.send", &params, deadline).await;
+        let sent: Result<Receipt, Failed> = match &id {
+            Some(_) => ctl.call_twice_within("messages.send", &params, deadline).await,
+            None => ctl.call_within("messages.send", &params, deadline).await,
+        };
         let receipt = sent.map_err(|failed| unanswered(failed, id.as_ref()))?;
         if ctl.shell.json() {
             ctl.shell.document(&receipt)?;
