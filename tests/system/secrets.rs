@@ -26,7 +26,12 @@ fn daemon_of_a_user(auth: &str) -> Daemon {
 }
 
 fn as_user(daemon: &mut Daemon) {
-    daemon.spawn_under(&["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups"]);
+    // A shell that puts a run of the tests into the background has it ignore SIGQUIT, and who is
+    // started by them would too.
+    let default = ["env", "--default-signal=QUIT"];
+    daemon.spawn_under(
+        &[&default[..], &["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups"]].concat(),
+    );
     until_blocking("the daemon to serve", || {
         std::os::unix::net::UnixStream::connect(daemon.socket_path()).ok()
     });
