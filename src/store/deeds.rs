@@ -112,7 +112,8 @@ pub(super) fn expire(desk: &mut Desk, now: Timestamp, skip: &[Place]) -> rusqlit
             "SELECT ",
             columns!(),
             " FROM outbox
-             WHERE expires_at IS NOT NULL AND state IN (10, 20, 21) AND expires_at <= ?1
+             WHERE expires_at IS NOT NULL AND (state = 10 OR state = 20 OR state = 21)
+               AND expires_at <= ?1
              ORDER BY expires_at"
         ))?;
         let mut rows = statement.query([now.as_millis()])?;
@@ -141,7 +142,8 @@ pub(super) fn next_expiry(conn: &Connection, after: Timestamp) -> rusqlite::Resu
     let at: Option<i64> = conn
         .prepare_cached(
             "SELECT min(expires_at) FROM outbox
-             WHERE expires_at IS NOT NULL AND state IN (10, 20, 21) AND expires_at > ?1",
+             WHERE expires_at IS NOT NULL AND (state = 10 OR state = 20 OR state = 21)
+               AND expires_at > ?1",
         )?
         .query_row([after.as_millis()], |row| row.get(0))?;
     Ok(at.map(Timestamp::from_millis))

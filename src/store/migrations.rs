@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_initial.sql"),
     include_str!("migrations/002_seals.sql"),
     include_str!("migrations/003_of_servers.sql"),
+    include_str!("migrations/004_cheap_indexes.sql"),
 ];
 
 /// Marks a file as ours (`PRAGMA application_id`): "hold".

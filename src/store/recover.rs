@@ -28,7 +28,7 @@ pub(super) fn recover(desk: &mut Desk) -> rusqlite::Result<()> {
             memory::set_value(&desk.conn, &name, None)?;
         }
     }
-    let claimed = rows_of(&desk.conn, "state = 11 AND state IN (11, 20, 21)")?;
+    let claimed = rows_of(&desk.conn, "state = 11")?;
     for row in claimed {
         end(desk, &row, MessageState::Uncertain, Some(LOST_ON_WIRE))?;
     }

@@ -155,7 +155,7 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     let mut oldest: Vec<(i64, Timestamp)> = desk
         .conn
         .prepare_cached(
-            "SELECT place, changed_at FROM outbox WHERE place >= ?1 AND +state NOT IN (10, 11, 20, 21)
+            "SELECT place, changed_at FROM outbox WHERE place >= ?1 AND +state BETWEEN 12 AND 19
              ORDER BY place LIMIT ?2",
         )?
         .query_map(params![desk.retention.finished_from, int(STEP)], |row| {
@@ -173,11 +173,12 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     // By place they are nearly in the order of their ends. One that ended late (it was parked, or
     // its lane waited) is not to go before those that ended long ago.
     let full = oldest.len() == STEP;
+    let in_order: Vec<i64> = oldest.iter().map(|(place, _)| *place).collect();
     let behind = oldest.last().map_or(0, |(place, _)| place + 1);
     // A lane that waits for a person waits for this message: it must be there to be dealt with.
     let mut stopping = Vec::new();
     for (_, place) in memory::stopping(&desk.conn)? {
-        let finished = "SELECT 1 FROM outbox WHERE place = ?1 AND state NOT IN (10, 11, 20, 21)";
+        let finished = "SELECT 1 FROM outbox WHERE place = ?1 AND state BETWEEN 12 AND 19";
         if desk.conn.prepare_cached(finished)?.exists([place])? {
             stopping.push(place);
         }
@@ -191,21 +192,39 @@ fn prune_finished(desk: &mut Desk) -> rusqlite::Result<()> {
     oldest.sort_unstable_by_key(|(_, changed_at)| *changed_at);
     let mut gone = 0;
     desk.retention.finished_young_until = now.unwrap_or_default().after(max_age);
-    for (place, changed_at) in &oldest {
+    for (_, changed_at) in &oldest {
         let dies_at = changed_at.after(max_age);
         if desk.tally.finished - desk.retention.kept <= keep && now.is_none_or(|now| dies_at >= now) {
             desk.retention.finished_young_until = dies_at;
             break;
         }
-        desk.conn
-            .prepare_cached("DELETE FROM outbox WHERE place = ?1 AND state NOT IN (10, 11, 20, 21)")?
-            .execute([place])?;
         desk.tally.finished -= 1;
         gone += 1;
     }
+    let mut leaving: Vec<i64> = oldest[..gone].iter().map(|(place, _)| *place).collect();
+    leaving.sort_unstable();
+    delete_finished(desk, &in_order, &leaving)?;
     desk.retention.finished_from = oldest[gone..].iter().map(|(place, _)| *place).min().unwrap_or(behind);
     if full && gone > 0 {
         desk.retention.finished_young_until = Timestamp::default();
+    }
+    Ok(())
+}
+
+/// Takes `leaving` away, which are among the finished messages `in_order`; both by place. Neighbours go
+/// together: what stands between two of them is not finished.
+fn delete_finished(desk: &Desk, in_order: &[i64], leaving: &[i64]) -> rusqlite::Result<()> {
+    let mut statement = desk
+        .conn
+        .prepare_cached("DELETE FROM outbox WHERE place BETWEEN ?1 AND ?2 AND state BETWEEN 12 AND 19")?;
+    let runs = in_order
+        .chunk_by(|one, next| leaving.binary_search(one).is_ok() == leaving.binary_search(next).is_ok());
+    for run in runs {
+        if let (Some(first), Some(last)) = (run.first(), run.last())
+            && leaving.binary_search(first).is_ok()
+        {
+            statement.execute([first, last])?;
+        }
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ async fn p15_a_database_of_version_1_comes_up_with_all_its_rows_and_keeps_a_copy
     put(&settings.path);
     let before = rows(&settings.path);
     let opened = open(settings.clone());
-    assert!(opened.notes[0].contains("version 1 to 3"), "{:?}", opened.notes);
+    assert!(opened.notes[0].contains("version 1 to 4"), "{:?}", opened.notes);
     assert!(opened.store.full_check().await.unwrap().is_sound());
     let all =
         opened.store.list_messages(MessageQuery { limit: 1000, ..MessageQuery::default() }).await.unwrap();

@@ -132,6 +132,7 @@ const NEXT: &[&str] = &[
     migrations::MIGRATIONS[0],
     migrations::MIGRATIONS[1],
     migrations::MIGRATIONS[2],
+    migrations::MIGRATIONS[3],
     "ALTER TABLE outbox ADD COLUMN colour TEXT",
 ];
 
@@ -158,11 +159,14 @@ async fn p15_what_an_older_version_kept_is_known_to_this_one() {
     room.store.close().await.unwrap();
     // As the second version had it: one name for a stream whatever the server, and no misfits.
     let conn = Connection::open(room.path()).unwrap();
-    conn.execute_batch("DROP TABLE misfits; UPDATE streams SET name = ''; PRAGMA user_version = 2").unwrap();
+    conn.execute_batch(
+        "DROP TABLE misfits; UPDATE streams SET name = ''; DROP INDEX outbox_claimed;
+         CREATE INDEX outbox_held ON outbox (state, place) WHERE state IN (11, 20, 21); PRAGMA user_version = 2",
+    ).unwrap();
     drop(conn);
     let Room { dir, settings, .. } = room;
     let opened = open(settings.clone());
-    assert!(opened.notes[0].contains("version 2 to 3"), "{:?}", opened.notes);
+    assert!(opened.notes[0].contains("version 2 to 4"), "{:?}", opened.notes);
     let mut room = Room { dir, settings, store: opened.store, events: opened.events, tickets: 0 };
     assert_eq!(room.receive(vec![event(Some("a"), "t", "1")]).await, [crate::model::Appended::Duplicate]);
     assert!(room.store.quarantine_list(1, None).await.unwrap().entries.is_empty());
@@ -173,14 +177,14 @@ async fn p15_an_older_database_is_copied_and_brought_up_with_all_its_rows() {
     let room = filled().await;
     let old = std::fs::read(room.path()).unwrap();
     let found = open_sound(&room.settings, Clock::start(), NEXT).unwrap();
-    assert!(found.notes[0].contains("version 3 to 4"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("version 4 to 5"), "{:?}", found.notes);
     let count = |conn: &Connection| -> i64 {
         conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap()
     };
     assert_eq!(count(&found.desk.conn), 200);
     found.desk.conn.prepare("SELECT colour FROM outbox").unwrap();
     drop(found);
-    let copy = migrations::backup_path(&room.path(), 3);
+    let copy = migrations::backup_path(&room.path(), 4);
     let backup = Connection::open(&copy).unwrap();
     assert_eq!(count(&backup), 200);
     assert!(backup.prepare("SELECT colour FROM outbox").is_err());
@@ -196,6 +200,7 @@ async fn p15_a_migration_that_fails_leaves_the_old_database() {
         migrations::MIGRATIONS[0],
         migrations::MIGRATIONS[1],
         migrations::MIGRATIONS[2],
+        migrations::MIGRATIONS[3],
         "ALTER TABLE outbox ADD COLUMN colour TEXT; SELECT nonsense",
     ];
     assert!(matches!(
