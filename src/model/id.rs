@@ -43,7 +43,7 @@ impl MessageId {
 
 impl From<uuid::Uuid> for MessageId {
     fn from(uuid: uuid::Uuid) -> Self {
-        Self(uuid.hyphenated().to_string().into())
+        Self((&*uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())).into())
     }
 }
 

@@ -8,7 +8,7 @@ use super::dedupe::Windows;
 use super::tally::Tally;
 use super::{Settings, StoreEvent};
 use crate::clock::Clock;
-use crate::model::{DueRow, Instant, MessageId, MessageState, Place, Recorded};
+use crate::model::{DueRow, Instant, MessageId, MessageState, Moment, Place, Recorded};
 
 /// Bodies handed over with one [`StoreEvent::Queued`] at most; what is beyond is asked for.
 const HANDED_OVER_BYTES: usize = 1024 * 1024;
@@ -27,6 +27,9 @@ pub(super) struct Desk {
     pub(super) retention: super::retention::Progress,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
+    /// When what is carried out together is carried out.
+    pub(super) now: Moment,
+    pub(super) ids: super::ids::Ids,
     /// How its clocks stood when this run last put that down.
     pub(super) mark: Option<super::clockwork::Mark>,
     /// Before that no age takes anything away.

@@ -1,10 +1,12 @@
 //! Ends of messages as the session saw them.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::codes;
 use super::desk::Desk;
-use super::outbox::set_state;
+use super::outbox::moved;
+use super::outbox_row::Fate;
+use super::seal::{self, int};
 use crate::model::{MessageId, MessageState};
 
 /// What the session says of a message's end.
@@ -23,7 +25,10 @@ pub(super) struct Ended<'a> {
 pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
     let brief = desk
         .conn
-        .prepare_cached("SELECT state, id, length(body) FROM outbox WHERE place = ?1")?
+        .prepare_cached(
+            "SELECT state, id, length(body), attempts, strikes, changed_at, was_sent, maybe_delivered, reason,
+                    checksum FROM outbox WHERE place = ?1",
+        )?
         .query_row([ended.place], |row| {
             let same = match row.get_ref(1)? {
                 rusqlite::types::ValueRef::Blob(bytes) => uuid::Uuid::from_slice(bytes).is_ok_and(|uuid| {
@@ -35,10 +40,10 @@ pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
                 | rusqlite::types::ValueRef::Integer(_)
                 | rusqlite::types::ValueRef::Real(_) => false,
             };
-            Ok((codes::state(row.get(0)?), same, row.get::<_, i64>(2)?))
+            Ok((codes::state(row.get(0)?), same, row.get::<_, i64>(2)?, Sealed::read(row)?))
         })
         .optional()?;
-    let Some((Some(from), true, size)) = brief else {
+    let Some((Some(from), true, size, sealed)) = brief else {
         return Ok(());
     };
     if !may_end(from, ended.state) {
@@ -46,7 +51,64 @@ pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
     }
     let maybe_sent = ended.state == MessageState::Expired && ended.place <= desk.maybe_sent;
     let maybe_delivered = ended.maybe_delivered || maybe_sent;
-    set_state(desk, ended.place, from, ended.state, size, ended.attempts, ended.reason, maybe_delivered)
+    let fate = Fate {
+        state: codes::state_code(ended.state),
+        attempts: ended.attempts.into(),
+        strikes: sealed.strikes,
+        changed_at: desk.now.wall.as_millis(),
+        was_sent: sealed.was_sent,
+        maybe_delivered: maybe_delivered.into(),
+        reason: ended.reason.map(str::as_bytes),
+    };
+    desk.conn
+        .prepare_cached(
+            "UPDATE outbox SET state = ?2, changed_at = ?3, attempts = ?4, reason = ?5, maybe_delivered = ?6,
+                    checksum = ?7 WHERE place = ?1",
+        )?
+        .execute(params![
+            ended.place,
+            fate.state,
+            fate.changed_at,
+            fate.attempts,
+            ended.reason,
+            fate.maybe_delivered,
+            sealed.with(&fate),
+        ])?;
+    moved(desk, ended.place, from, ended.state, size);
+    Ok(())
+}
+
+/// What of a row's seal is needed to seal it anew, without a look at its body.
+struct Sealed {
+    checksum: i64,
+    fate: i64,
+    strikes: i64,
+    was_sent: i64,
+}
+
+impl Sealed {
+    /// Reads the columns from the fourth on.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let fate = Fate {
+            state: int(row, 0)?,
+            attempts: int(row, 3)?,
+            strikes: int(row, 4)?,
+            changed_at: int(row, 5)?,
+            was_sent: int(row, 6)?,
+            maybe_delivered: int(row, 7)?,
+            reason: row.get_ref(8)?.as_bytes().ok(),
+        };
+        Ok(Self { checksum: int(row, 9)?, fate: fate.seal(), strikes: fate.strikes, was_sent: fate.was_sent })
+    }
+
+    /// The seal with another fate. A checksum of version 1 stays as it is.
+    fn with(&self, fate: &Fate<'_>) -> i64 {
+        if seal::is_one(self.checksum) {
+            seal::both(seal::both(self.checksum, self.fate), fate.seal())
+        } else {
+            self.checksum
+        }
+    }
 }
 
 /// Levels only rise: a late word of the server lifts a row that ended without one, or refuses it.

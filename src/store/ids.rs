@@ -4,15 +4,38 @@
 //! asked. So 40 of the 74 free bits of a UUIDv7 (RFC 9562, 5.7) are the row's place, in front of
 //! 34 random ones: the id leads to the row, and ids of one millisecond sort by place.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use uuid::Uuid;
 
-use crate::model::MessageId;
+use crate::model::{MessageId, Timestamp};
 
 /// The place's upper 12 bits stand in `rand_a`, its lower 28 at the top of `rand_b`.
 const UPPER: u32 = 64;
 const LOWER: u32 = 34;
 const UPPER_MASK: u128 = 0xfff << UPPER;
 const LOWER_MASK: u128 = 0xfff_ffff << LOWER;
+
+/// Makes ids. Their chance comes from keys that the system gave once: asking it for every id costs a
+/// system call each.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    keys: RandomState,
+    made: u64,
+}
+
+impl Ids {
+    /// A version 7 UUID of this time.
+    pub(super) fn fresh(&mut self, wall: Timestamp) -> Uuid {
+        self.made += 1;
+        let chance = [self.keys.hash_one((self.made, 0)), self.keys.hash_one((self.made, 1))];
+        let mut bytes = [0; 10];
+        bytes[..8].copy_from_slice(&chance[0].to_le_bytes());
+        bytes[8..].copy_from_slice(&chance[1].to_le_bytes()[..2]);
+        let millis = u64::try_from(wall.as_millis()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
+    }
+}
 
 /// `fresh`, made to lead to `place`.
 pub(super) fn own(fresh: Uuid, place: i64) -> Uuid {

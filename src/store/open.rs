@@ -302,6 +302,8 @@ fn load(conn: Connection, settings: &Settings, clock: Clock) -> rusqlite::Result
         retention: super::retention::Progress::default(),
         settings: settings.clone(),
         clock,
+        now: clock.now(),
+        ids: super::ids::Ids::default(),
         mark,
         ages_from: clock.instant() + settings.ages_after,
         told: Told::default(),

@@ -92,9 +92,9 @@ pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trou
 
 /// A fresh id that leads to `place`. Values that followed each other there have ids that do so
 /// too, and these must differ even within a millisecond.
-fn own_id(desk: &Desk, place: i64, stood_here: bool) -> rusqlite::Result<RowId> {
+fn own_id(desk: &mut Desk, place: i64, stood_here: bool) -> rusqlite::Result<RowId> {
     loop {
-        let uuid = ids::own(desk.clock.uuid(), place);
+        let uuid = ids::own(desk.ids.fresh(desk.now.wall), place);
         if !stood_here || find(&desk.conn, &MessageId::from(uuid))?.is_none() {
             return Ok(RowId::Own(uuid));
         }
@@ -102,7 +102,7 @@ fn own_id(desk: &Desk, place: i64, stood_here: bool) -> rusqlite::Result<RowId> 
 }
 
 fn fresh_row(desk: &Desk, new: &NewMessage, place: i64, id: RowId) -> OutRow {
-    let now = desk.clock.now();
+    let now = desk.now;
     OutRow {
         place,
         state: MessageState::Queued,
@@ -203,7 +203,7 @@ fn step_aside(desk: &mut Desk, older: &OutRow) -> rusqlite::Result<()> {
     moved.id = RowId::Named(older.id.message_id());
     moved.place = place;
     moved.state = MessageState::Superseded;
-    moved.changed_at = desk.clock.now().wall;
+    moved.changed_at = desk.now.wall;
     desk.conn
         .prepare_cached(
             "UPDATE outbox SET place = ?2, id = ?3, checksum = ?4, state = ?5, changed_at = ?6 WHERE place = ?1",
@@ -314,18 +314,25 @@ pub(super) fn set_state(
         .execute(params![
             place,
             codes::state_code(to),
-            desk.clock.now().wall.as_millis(),
+            desk.now.wall.as_millis(),
             attempts,
             reason,
             maybe_delivered
         ])?;
+    moved(desk, place, from, to, size);
+    Ok(())
+}
+
+/// Notes that a row has gone from one state to another.
+pub(super) fn moved(desk: &mut Desk, place: i64, from: MessageState, to: MessageState, size: i64) {
     desk.tally.message_moved(from, to, size);
-    desk.on_wire.remove(&place);
+    if !desk.on_wire.is_empty() {
+        desk.on_wire.remove(&place);
+    }
     desk.retention.message_finished_at(place);
     if place == desk.tally.low_place {
         desk.tally.low_is_stale = true;
     }
-    Ok(())
 }
 
 /// An attempt failed and counts; the row is queued (again).
@@ -348,7 +355,7 @@ pub(super) fn claimed(desk: &mut Desk, place: i64) -> rusqlite::Result<()> {
             resealed!("11", "attempts", "strikes", "?2", "was_sent", "maybe_delivered", "reason"),
             " WHERE place = ?1 AND state = 10",
         ))?
-        .execute(params![place, desk.clock.now().wall.as_millis()])?;
+        .execute(params![place, desk.now.wall.as_millis()])?;
     Ok(())
 }
 

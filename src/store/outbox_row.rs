@@ -119,18 +119,18 @@ impl Fixed<'_> {
 }
 
 /// What became of a row: the columns that change, in the order of [`resealed`].
-struct Fate<'a> {
-    state: i64,
-    attempts: i64,
-    strikes: i64,
-    changed_at: i64,
-    was_sent: i64,
-    maybe_delivered: i64,
-    reason: Option<&'a [u8]>,
+pub(super) struct Fate<'a> {
+    pub(super) state: i64,
+    pub(super) attempts: i64,
+    pub(super) strikes: i64,
+    pub(super) changed_at: i64,
+    pub(super) was_sent: i64,
+    pub(super) maybe_delivered: i64,
+    pub(super) reason: Option<&'a [u8]>,
 }
 
 impl Fate<'_> {
-    fn seal(&self) -> i64 {
+    pub(super) fn seal(&self) -> i64 {
         Sum::default()
             .int(self.state)
             .int(self.attempts)

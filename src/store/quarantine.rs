@@ -155,7 +155,8 @@ fn is_sound(row: &Row<'_>) -> rusqlite::Result<bool> {
     let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
     if let Some(sealed) = seal::maybe_int(row, 7)? {
         let id = row.get_ref(10)?.as_bytes().ok();
-        let sum = Sum::default().int(seal::int(row, 0)?).text(text(8)?).text(text(9)?).maybe_text(id);
+        let mut sum = Sum::default();
+        sum.int(seal::int(row, 0)?).text(text(8)?).text(text(9)?).maybe_text(id);
         if sum.text(text(11)?).seal() != sealed {
             return Ok(false);
         }
@@ -169,8 +170,9 @@ fn is_sound(row: &Row<'_>) -> rusqlite::Result<bool> {
         .text(text(2)?)
         .text(text(3)?)
         .int(seal::int(row, 5)?)
-        .blob(text(4)?);
-    Ok(sum.seal() == sealed)
+        .blob(text(4)?)
+        .seal();
+    Ok(sum == sealed)
 }
 
 fn raw(frame: &[u8]) -> String {

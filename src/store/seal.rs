@@ -16,52 +16,78 @@ use rusqlite::{Connection, Row};
 const MASK: u32 = 0x3fff_ffff;
 const FIRST: i64 = -0x4000_0001;
 
+/// Short values are gathered, so that the sum is made over few long pieces.
+const GATHERED: usize = 192;
+
 /// A sum over values, each with its kind and length: none can pass for its neighbour.
-#[derive(Debug, Default)]
-pub(super) struct Sum(crc32fast::Hasher);
+#[derive(Debug)]
+pub(super) struct Sum {
+    hasher: crc32fast::Hasher,
+    gathered: [u8; GATHERED],
+    length: usize,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { hasher: crc32fast::Hasher::new(), gathered: [0; GATHERED], length: 0 }
+    }
+}
 
 impl Sum {
-    pub(super) fn int(mut self, value: i64) -> Self {
-        self.0.update(&[1]);
-        self.0.update(&value.to_le_bytes());
+    pub(super) fn int(&mut self, value: i64) -> &mut Self {
+        let mut bytes = [1; 9];
+        bytes[1..].copy_from_slice(&value.to_le_bytes());
+        self.add(&bytes)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> &mut Self {
+        if bytes.len() > GATHERED - self.length {
+            self.hasher.update(&self.gathered[..self.length]);
+            self.length = 0;
+            if bytes.len() > GATHERED {
+                self.hasher.update(bytes);
+                return self;
+            }
+        }
+        let end = self.length + bytes.len();
+        self.gathered[self.length..end].copy_from_slice(bytes);
+        self.length = end;
         self
     }
 
-    pub(super) fn maybe_int(self, value: Option<i64>) -> Self {
+    pub(super) fn maybe_int(&mut self, value: Option<i64>) -> &mut Self {
         match value {
             Some(value) => self.int(value),
             None => self.null(),
         }
     }
 
-    pub(super) fn text(self, value: &[u8]) -> Self {
+    pub(super) fn text(&mut self, value: &[u8]) -> &mut Self {
         self.bytes(3, value)
     }
 
-    pub(super) fn maybe_text(self, value: Option<&[u8]>) -> Self {
+    pub(super) fn maybe_text(&mut self, value: Option<&[u8]>) -> &mut Self {
         match value {
             Some(value) => self.text(value),
             None => self.null(),
         }
     }
 
-    pub(super) fn blob(self, value: &[u8]) -> Self {
+    pub(super) fn blob(&mut self, value: &[u8]) -> &mut Self {
         self.bytes(4, value)
     }
 
-    fn null(mut self) -> Self {
-        self.0.update(&[0]);
-        self
+    fn null(&mut self) -> &mut Self {
+        self.add(&[0])
     }
 
-    fn bytes(mut self, kind: u8, value: &[u8]) -> Self {
-        self.0.update(&[kind]);
-        self.0.update(&(value.len() as u64).to_le_bytes());
-        self.0.update(value);
-        self
+    fn bytes(&mut self, kind: u8, value: &[u8]) -> &mut Self {
+        let mut head = [kind; 9];
+        head[1..].copy_from_slice(&(value.len() as u64).to_le_bytes());
+        self.add(&head).add(value)
     }
 
-    fn value(self, value: ValueRef<'_>) -> Self {
+    fn value(&mut self, value: ValueRef<'_>) -> &mut Self {
         match value {
             ValueRef::Null => self.null(),
             ValueRef::Integer(value) => self.int(value),
@@ -71,8 +97,10 @@ impl Sum {
         }
     }
 
-    pub(super) fn seal(self) -> i64 {
-        FIRST - i64::from(self.0.finalize() & MASK)
+    pub(super) fn seal(&mut self) -> i64 {
+        self.hasher.update(&self.gathered[..self.length]);
+        self.length = 0;
+        FIRST - i64::from(self.hasher.clone().finalize() & MASK)
     }
 }
 
@@ -103,7 +131,11 @@ pub(super) fn teach(conn: &Connection) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     conn.create_scalar_function("seal", -1, flags, |values: &mut Context<'_>| {
-        Ok((0..values.len()).fold(Sum::default(), |sum, at| sum.value(values.get_raw(at))).seal())
+        let mut sum = Sum::default();
+        for at in 0..values.len() {
+            sum.value(values.get_raw(at));
+        }
+        Ok(sum.seal())
     })?;
     conn.create_scalar_function("resealed", 3, flags, |values: &mut Context<'_>| {
         let (stored, before, after) = (values.get::<i64>(0)?, values.get(1)?, values.get(2)?);

@@ -104,7 +104,11 @@ impl Tally {
     }
 
     fn seal(&self) -> i64 {
-        self.numbers().into_iter().fold(Sum::default(), Sum::int).seal()
+        let mut sum = Sum::default();
+        for number in self.numbers() {
+            sum.int(number);
+        }
+        sum.seal()
     }
 
     pub(super) fn save(&self, conn: &Connection) -> rusqlite::Result<()> {

@@ -305,6 +305,7 @@ impl Writer {
 
     fn carry_out(&mut self, state: &mut State, now: Instant) -> rusqlite::Result<()> {
         self.begin(state, now)?;
+        self.desk.now = self.desk.clock.now();
         while let Some(ask) = state.asks.front() {
             if matches!(ask, EngineAsk::Due(_)) && state.open.as_ref().is_some_and(|open| open.connected) {
                 // That the link is up is on disk before the first message goes out on it: after a
