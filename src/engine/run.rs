@@ -171,15 +171,17 @@ pub async fn run(parts: Parts) -> Ending {
             event = store_events.recv() => match event {
                 Some(StoreEvent::Fatal(why)) => return Ending::StoreFailed(why),
                 Some(event) => {
-                    this.store_event(event);
+                    let now = this.now();
+                    this.store_event(now, event);
                     // What one commit brought is looked at in one turn.
                     for _ in 1..TURN {
                         match store_events.try_recv() {
                             Ok(StoreEvent::Fatal(why)) => return Ending::StoreFailed(why),
-                            Ok(event) => this.store_event(event),
+                            Ok(event) => this.store_event(now, event),
                             Err(_) => break,
                         }
                     }
+                    this.settle(now);
                 }
                 None => return Ending::StoreFailed("the store's writer thread has ended".into()),
             },
@@ -206,7 +208,13 @@ impl Loop {
     /// One input, then all that follows from it.
     pub(super) fn input(&mut self, input: Input) {
         let now = self.now();
-        self.session.handle(now, input);
+        self.session.take(now, input);
+        self.settle(now);
+    }
+
+    /// What follows from the inputs the session has taken at this moment.
+    fn settle(&mut self, now: Moment) {
+        self.session.settle(now);
         self.carry_out();
     }
 
@@ -258,36 +266,37 @@ impl Loop {
         self.session.link_state()
     }
 
-    fn store_event(&mut self, event: StoreEvent) {
+    /// News of the store, for the session to take in; [`Loop::settle`] follows.
+    fn store_event(&mut self, now: Moment, event: StoreEvent) {
         match event {
             StoreEvent::Queued { previous, rows } => {
                 if rows.is_empty() {
-                    self.expiry.look_soon(self.now());
+                    self.expiry.look_soon(now);
                 }
                 self.note_expiries(&rows);
-                self.input(Input::Queued { previous, rows });
+                self.session.take(now, Input::Queued { previous, rows });
             }
             StoreEvent::Superseded { old, row } => {
                 self.tell_ended(&old, crate::model::MessageState::Superseded, None);
                 self.note_expiries(std::slice::from_ref(&row));
-                self.input(Input::Superseded { old, row });
+                self.session.take(now, Input::Superseded { old, row });
             }
             StoreEvent::Requeued(rows) => {
                 self.note_expiries(&rows);
-                self.input(Input::Requeued(rows));
+                self.session.take(now, Input::Requeued(rows));
             }
             StoreEvent::Gone(rows) => {
                 for (_, id, state, reason) in &rows {
                     self.tell_ended(id, *state, reason.as_deref());
                 }
-                self.input(Input::Gone(rows.into_iter().map(|(place, ..)| place).collect()));
+                self.session.take(now, Input::Gone(rows.into_iter().map(|(place, ..)| place).collect()));
             }
             StoreEvent::Recorded(records) => {
                 for (ticket, outcome) in records {
-                    self.input(Input::Recorded { ticket, outcome });
+                    self.session.take(now, Input::Recorded { ticket, outcome });
                 }
             }
-            StoreEvent::Due(due) => self.input(Input::Due(due)),
+            StoreEvent::Due(due) => self.session.take(now, Input::Due(due)),
             StoreEvent::Stalled(why) => {
                 self.disk_stalled = why.is_some();
                 let why = why.map(|why| format!("the disk takes nothing now: {why}"));
@@ -345,27 +354,33 @@ impl Loop {
     }
 
     fn link_events(&mut self, first: Option<LinkEvent>) {
+        let now = self.now();
         let mut next = first;
         let mut taken = 0;
-        loop {
-            match next {
-                Some(LinkEvent::Frame(frame)) => self.input(Input::Frame(frame)),
-                Some(LinkEvent::Pong(payload)) => self.input(Input::Pong(payload)),
-                Some(LinkEvent::Heard) => self.input(Input::Heard),
-                Some(LinkEvent::Taken) => self.input(Input::Taken),
-                Some(LinkEvent::Down(failure)) => return self.link_down(failure),
-                None => return self.link_down(Failure::Lost { detail: String::new() }),
-            }
+        let down = loop {
+            let input = match next {
+                Some(LinkEvent::Frame(frame)) => Input::Frame(frame),
+                Some(LinkEvent::Pong(payload)) => Input::Pong(payload),
+                Some(LinkEvent::Heard) => Input::Heard,
+                Some(LinkEvent::Taken) => Input::Taken,
+                Some(LinkEvent::Down(failure)) => break Some(failure),
+                None => break Some(Failure::Lost { detail: String::new() }),
+            };
+            self.session.take(now, input);
             taken += 1;
             if taken == TURN || !self.session.accepts_frames() {
-                return;
+                break None;
             }
-            let Some(link) = self.link.as_mut() else { return };
+            let Some(link) = self.link.as_mut() else { break None };
             next = match link.events.try_recv() {
                 Ok(event) => Some(event),
-                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Empty) => break None,
                 Err(mpsc::error::TryRecvError::Disconnected) => None,
             };
+        };
+        self.settle(now);
+        if let Some(failure) = down {
+            self.link_down(failure);
         }
     }
 

@@ -243,6 +243,16 @@ pub enum Record {
         /// It expired, and the server may have it.
         maybe_delivered: bool,
     },
+    /// Messages came to the same end together, each as by [`Record::Ended`] without a reason: what a
+    /// server that confirms all up to a number brings is one record.
+    EndedTogether {
+        /// Which, in the order in which they ended.
+        rows: Vec<(Place, MessageId)>,
+        /// To what, all of them.
+        state: MessageState,
+        /// Attempts in all, of each.
+        attempts: u32,
+    },
     /// An attempt failed and counts: the row stays queued.
     Failed {
         /// Which.

@@ -34,11 +34,15 @@ pub(super) use answers::reason;
 
 /// Frames handed to the link and not flushed, at most, before messages wait: control traffic never
 /// has more than this before it.
-const WRITE_AHEAD: u64 = 64;
+const WRITE_AHEAD: u64 = 256;
 /// Ends on their way to disk, at most, before messages wait.
 const MOST_ENDING: usize = 4096;
-/// Rows held ready at least, however small the window.
-const FEWEST_ROWS: usize = 16;
+/// Rows held ready where the window is no larger than half of it: what is committed while others
+/// wait for the server need not be read from the disk again.
+const READ_AHEAD: usize = 4096;
+/// Rows asked for at once: the writer has others to serve as well, and the first rows of a long queue
+/// are not to wait for the last ones.
+const MOST_ASKED: usize = 512;
 
 /// What decides that a message has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +173,11 @@ impl Delivery {
         self.bears.map_or(settings.outbox.window, |most| most.min(settings.outbox.window)).max(1)
     }
 
+    /// Rows held at most, those aside not counted.
+    fn most_rows(&self, settings: &Settings) -> usize {
+        (2 * self.window(settings)).max(READ_AHEAD)
+    }
+
     /// Messages may flow: read the queue from its beginning.
     pub(super) fn link_up(&mut self, turn: &Turn<'_>) {
         self.loader.reset();
@@ -182,12 +191,12 @@ impl Delivery {
             return;
         }
         self.send_waiting(turn, link, learned);
-        let most = (2 * self.window(turn.settings)).max(FEWEST_ROWS);
+        let most = self.most_rows(turn.settings);
         let held = self.rows.len() - self.wire.aside.messages;
         let rows = most.saturating_sub(held);
         let bytes = MOST_BYTES.saturating_sub(self.bytes - self.wire.aside.bytes);
-        if rows >= most / 4 || self.waiting.is_empty() {
-            let total = self.window(turn.settings);
+        if rows >= MOST_ASKED || self.waiting.is_empty() {
+            let (total, rows) = (self.window(turn.settings), rows.min(MOST_ASKED));
             if let Some(query) = self.loader.next(&self.lanes, turn.settings, total, rows, bytes) {
                 turn.out.push(Output::LoadDue(query));
             }

@@ -26,7 +26,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(60);
 const HELD_REDIAL: Duration = Duration::from_secs(1);
 /// Frames of ours not flushed, at most, before reading is held: a server that does not read is not
 /// read either.
-const MOST_UNWRITTEN: u64 = 256;
+const MOST_UNWRITTEN: u64 = 1024;
 
 /// How long an answer may take after a wake or a change of the network: most likely there is none.
 /// While there is no network at all it is given the usual time: one that is back by then may find the
@@ -99,6 +99,14 @@ impl Session {
 
     /// Deals with one input.
     pub fn handle(&mut self, at: Moment, input: Input) {
+        self.take(at, input);
+        self.settle(at);
+    }
+
+    /// Deals with one of several inputs of one moment: what all of them make possible, and when the
+    /// session is to be woken, is looked at once they are all in. So [`Session::settle`] must follow
+    /// before the outputs are taken.
+    pub fn take(&mut self, at: Moment, input: Input) {
         match input {
             Input::Start => {
                 self.phase.start(&mut turn!(self, at));
@@ -187,7 +195,6 @@ impl Session {
                 self.delivery.reloaded(&mut turn!(self, at));
             }
         }
-        self.settle(at);
     }
 
     /// Deals with every timer that is due.
@@ -526,8 +533,9 @@ impl Session {
         self.out.push(Output::Ping(payload));
     }
 
-    /// What every input may have made possible, and the timers after it.
-    fn settle(&mut self, at: Moment) {
+    /// What every input may have made possible, and the timers after it. To follow
+    /// [`Session::take`]; the other calls see to it themselves.
+    pub fn settle(&mut self, at: Moment) {
         let accepts = self.accepts_frames();
         let held = self.inbound.held();
         if let Some(link) = &mut self.link {

@@ -12,7 +12,7 @@ use super::turn::Turn;
 use super::{Change, MOST_REQUESTS};
 
 /// Frames handed to the link and not flushed, at most, before ephemeral messages are dropped.
-const MOST_AHEAD: u64 = 128;
+const MOST_AHEAD: u64 = 512;
 /// Bytes of requests handed to the link and not flushed, at most; one always fits.
 const MOST_ASKED_AHEAD: usize = 8 << 20;
 /// Bytes held of replies whose last word is still to come, for all requests together.

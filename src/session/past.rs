@@ -4,6 +4,7 @@
 //! comes. Without this memory a finished message could come back to life, or a cancelled one go out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::model::{DueRow, Instant, MessageId, Place};
 
@@ -37,36 +38,42 @@ pub(super) struct Setback {
 #[derive(Debug, Default)]
 pub(super) struct Past {
     rows: BTreeMap<Place, Known>,
-    tickets: BTreeMap<u64, Place>,
+    /// Which ends go by which ticket, and how many they are in all.
+    tickets: BTreeMap<u64, Vec<Place>>,
+    ending: usize,
     setbacks: BTreeMap<Place, Setback>,
 }
 
 impl Past {
     /// Ends on their way to disk.
-    pub(super) fn ending(&self) -> usize {
-        self.tickets.len()
+    pub(super) const fn ending(&self) -> usize {
+        self.ending
     }
 
     /// A message ended; its record has this ticket.
     pub(super) fn ended(&mut self, place: Place, id: MessageId, ticket: u64) {
         self.setbacks.remove(&place);
-        self.tickets.insert(ticket, place);
+        self.tickets.entry(ticket).or_default().push(place);
+        self.ending += 1;
         self.rows.insert(place, Known::Ending(id, ticket));
     }
 
     /// A record is on disk. `asking`: an answer from before may still come.
     pub(super) fn recorded(&mut self, ticket: u64, asking: bool) {
-        let Some(place) = self.tickets.remove(&ticket) else {
-            return;
-        };
-        // A second end of the same message (received, then accepted) may still be on its way.
-        if let Some(Known::Ending(id, last)) = self.rows.get(&place)
-            && *last == ticket
-        {
-            let ended = Known::Ended(id.clone());
-            self.rows.remove(&place);
+        let places = self.tickets.remove(&ticket).unwrap_or_default();
+        self.ending -= places.len();
+        for place in places {
+            // A second end of the same message (received, then accepted) may still be on its way.
+            let Entry::Occupied(mut known) = self.rows.entry(place) else { continue };
+            let Known::Ending(id, last) = known.get() else { continue };
+            if *last != ticket {
+                continue;
+            }
             if asking {
-                self.rows.insert(place, ended);
+                let ended = Known::Ended(id.clone());
+                known.insert(ended);
+            } else {
+                known.remove();
             }
         }
     }

@@ -362,9 +362,12 @@ impl Bench {
 
     /// How messages ended or were set aside: id, state, reason.
     fn ends(&self) -> Vec<(String, MessageState, Option<String>)> {
-        let ends = self.records().into_iter().filter_map(|(_, record)| match record {
-            Record::Ended { id, state, reason, .. } => Some((id.to_string(), state, reason)),
-            _ => None,
+        let ends = self.records().into_iter().flat_map(|(_, record)| match record {
+            Record::Ended { id, state, reason, .. } => vec![(id.to_string(), state, reason)],
+            Record::EndedTogether { rows, state, .. } => {
+                rows.into_iter().map(|(_, id)| (id.to_string(), state, None)).collect()
+            }
+            _ => Vec::new(),
         });
         ends.collect()
     }

@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Frame, Instant, Moment, Record, Timestamp};
+use crate::model::{Frame, Instant, MessageId, MessageState, Moment, Place, Record, Timestamp};
 
 use super::timers::Timers;
 use super::{Change, Output, Settings};
+
+/// Ends in one record at most: a commit is not to grow long by it.
+const MOST_TOGETHER: usize = 512;
 
 /// What every part is handed while an input is dealt with.
 #[derive(Debug)]
@@ -36,16 +39,34 @@ pub(super) struct Outputs {
     frames: u64,
     written: u64,
     records: u64,
+    /// Ends that share a record, which is not in the queue yet: more may join it.
+    ends: Option<Ends>,
+}
+
+/// Messages that came to the same end one right after the other.
+#[derive(Debug)]
+struct Ends {
+    ticket: u64,
+    rows: Vec<(Place, MessageId)>,
+    state: MessageState,
+    attempts: u32,
 }
 
 impl Outputs {
     /// The next output to be carried out.
     pub(super) fn poll(&mut self) -> Option<Output> {
+        if self.queue.is_empty() {
+            self.close_ends();
+        }
         self.queue.pop_front()
     }
 
     /// Adds one that carries no ticket.
     pub(super) fn push(&mut self, output: Output) {
+        if matches!(output, Output::LoadDue(_)) {
+            // The answer is to know all that was recorded before the question.
+            self.close_ends();
+        }
         self.queue.push_back(output);
     }
 
@@ -63,9 +84,48 @@ impl Outputs {
 
     /// Hands something to the store; its ticket comes back when it is on disk.
     pub(super) fn record(&mut self, record: Record) -> u64 {
+        self.close_ends();
         self.records += 1;
         self.push(Output::Record { ticket: self.records, record });
         self.records
+    }
+
+    /// A message ended as the server or we wanted it, with nothing to say about it. Such ends share a
+    /// record as long as no other one comes between, so its ticket may come back for several.
+    pub(super) fn record_end(
+        &mut self,
+        place: Place,
+        id: MessageId,
+        state: MessageState,
+        attempts: u32,
+    ) -> u64 {
+        match &mut self.ends {
+            Some(ends)
+                if ends.state == state && ends.attempts == attempts && ends.rows.len() < MOST_TOGETHER =>
+            {
+                ends.rows.push((place, id));
+            }
+            Some(_) | None => {
+                self.close_ends();
+                self.records += 1;
+                self.ends = Some(Ends { ticket: self.records, rows: vec![(place, id)], state, attempts });
+            }
+        }
+        self.records
+    }
+
+    fn close_ends(&mut self) {
+        let Some(Ends { ticket, mut rows, state, attempts }) = self.ends.take() else { return };
+        let record = match rows.pop() {
+            Some((place, id)) if rows.is_empty() => {
+                Record::Ended { place, id, state, reason: None, attempts, maybe_delivered: false }
+            }
+            last => {
+                rows.extend(last);
+                Record::EndedTogether { rows, state, attempts }
+            }
+        };
+        self.queue.push_back(Output::Record { ticket, record });
     }
 
     /// Frames handed out and not flushed.

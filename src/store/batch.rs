@@ -22,9 +22,11 @@ pub(super) enum Urgency {
 
 pub(super) const fn urgency(record: &Record) -> Urgency {
     match record {
-        Record::Ended { .. } | Record::Failed { .. } | Record::OnWire { .. } | Record::Transition(_) => {
-            Urgency::Rides
-        }
+        Record::Ended { .. }
+        | Record::EndedTogether { .. }
+        | Record::Failed { .. }
+        | Record::OnWire { .. }
+        | Record::Transition(_) => Urgency::Rides,
         Record::Claimed { .. }
         | Record::Released { .. }
         | Record::Inbound { .. }
@@ -40,6 +42,7 @@ pub(super) fn weight(record: &Record) -> usize {
         Record::Retried { judged: Judged::Fits(rows), .. } => rows,
         Record::Retried { .. }
         | Record::Ended { .. }
+        | Record::EndedTogether { .. }
         | Record::Failed { .. }
         | Record::Claimed { .. }
         | Record::OnWire { .. }
@@ -75,6 +78,13 @@ pub(super) fn record(
                 maybe_delivered: *maybe_delivered,
             },
         )?,
+        Record::EndedTogether { rows, state, attempts } => {
+            for (place, id) in rows {
+                let (state, attempts) = (*state, *attempts);
+                let one = Ended { place: place.0, id, state, reason: None, attempts, maybe_delivered: false };
+                ended(desk, one)?;
+            }
+        }
         Record::Failed { place, attempts, strikes } => outbox::failed(desk, place.0, *attempts, *strikes)?,
         Record::Claimed { place } => outbox::claimed(desk, place.0)?,
         Record::OnWire { place } => {

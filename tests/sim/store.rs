@@ -217,25 +217,12 @@ impl Store {
     fn record(&mut self, record: Record) -> Recorded {
         match record {
             Record::Ended { place, id, state, reason, attempts: _, maybe_delivered } => {
-                let Some(row) = self.rows.get_mut(&place).filter(|row| row.due.id == id) else {
-                    return Recorded::Done;
-                };
-                use MessageState::{Accepted, Queued, Received, Rejected, Sent, Uncertain};
-                let lift =
-                    matches!(row.state, Received | Sent | Uncertain) && matches!(state, Accepted | Rejected);
-                if row.state == Queued {
-                    row.ends += 1;
-                } else if !lift {
-                    if row.state != MessageState::Expired {
-                        self.broken = Some(format!("{id}: {:?} after it was {:?}", state, row.state));
-                    }
-                    return Recorded::Done;
+                self.end(place, &id, state, reason, maybe_delivered);
+            }
+            Record::EndedTogether { rows, state, attempts: _ } => {
+                for (place, id) in rows {
+                    self.end(place, &id, state, None, false);
                 }
-                row.state = state;
-                row.reason = reason.unwrap_or_default();
-                row.maybe_delivered = maybe_delivered;
-                row.on_wire = false;
-                self.queued.remove(&place);
             }
             Record::Failed { place, attempts, strikes } => {
                 if let Some(row) = self.rows.get_mut(&place) {
@@ -266,6 +253,32 @@ impl Store {
             }
         }
         Recorded::Done
+    }
+
+    fn end(
+        &mut self,
+        place: Place,
+        id: &MessageId,
+        state: MessageState,
+        reason: Option<String>,
+        maybe_delivered: bool,
+    ) {
+        use MessageState::{Accepted, Queued, Received, Rejected, Sent, Uncertain};
+        let Some(row) = self.rows.get_mut(&place).filter(|row| row.due.id == *id) else { return };
+        let lift = matches!(row.state, Received | Sent | Uncertain) && matches!(state, Accepted | Rejected);
+        if row.state == Queued {
+            row.ends += 1;
+        } else if !lift {
+            if row.state != MessageState::Expired {
+                self.broken = Some(format!("{id}: {:?} after it was {:?}", state, row.state));
+            }
+            return;
+        }
+        row.state = state;
+        row.reason = reason.unwrap_or_default();
+        row.maybe_delivered = maybe_delivered;
+        row.on_wire = false;
+        self.queued.remove(&place);
     }
 
     fn release(&mut self, places: &[Place]) -> Recorded {

@@ -288,6 +288,20 @@ impl World {
         self.with_session(|session| session.handle(moment, input));
     }
 
+    /// What one commit brought, as the driver hands it in.
+    fn feed_together(&mut self, inputs: Vec<Input>) {
+        for input in &inputs {
+            self.trace("<", input);
+        }
+        let moment = self.moment();
+        self.with_session(|session| {
+            for input in inputs {
+                session.take(moment, input);
+            }
+            session.settle(moment);
+        });
+    }
+
     fn carry_out(&mut self, output: Output) {
         self.trace(">", &output);
         self.stats.outputs += 1;
@@ -441,11 +455,7 @@ impl World {
             Event::News => self.news(),
             Event::Fault => self.fault(),
             Event::Commit => self.commit(),
-            Event::Store(inputs) => {
-                for input in inputs {
-                    self.feed(input);
-                }
-            }
+            Event::Store(inputs) => self.feed_together(inputs),
             Event::Dialed { dial, outcome } if dial == self.dials && self.session.is_some() => {
                 match outcome {
                     Some(failure) => self.feed(Input::LinkDown(failure)),

@@ -384,14 +384,12 @@ impl Delivery {
         maybe_delivered: bool,
         reply: Option<Arc<str>>,
     ) {
-        let ticket = turn.out.record(Record::Ended {
-            place,
-            id: id.clone(),
-            state,
-            reason: reason.clone(),
-            attempts,
-            maybe_delivered,
-        });
+        let ticket = if reason.is_none() && !maybe_delivered {
+            turn.out.record_end(place, id.clone(), state, attempts)
+        } else {
+            let (id, reason) = (id.clone(), reason.clone());
+            turn.out.record(Record::Ended { place, id, state, reason, attempts, maybe_delivered })
+        };
         self.past.ended(place, id.clone(), ticket);
         self.trails.note(id, state, turn.at.wall, attempts, reason.as_deref());
         turn.out.publish(Change::Message {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{Due, DueRow, MessageId, MessageState, Place};
 
-use super::{Delivery, Entry, FEWEST_ROWS, Stage};
+use super::{Delivery, Entry, Stage};
 use crate::session::lanes::Lanes;
 use crate::session::loader::{Answer, MOST_BYTES};
 use crate::session::turn::Turn;
@@ -85,7 +85,7 @@ impl Delivery {
             }
             return;
         }
-        let most = (2 * self.window(turn.settings)).max(FEWEST_ROWS);
+        let most = self.most_rows(turn.settings);
         for row in rows {
             if self.rows.len() - self.wire.aside.messages >= most
                 || self.bytes - self.wire.aside.bytes >= MOST_BYTES

@@ -203,18 +203,21 @@ fn an_answer_from_before_the_end_cannot_revive_a_message_whose_end_is_on_disk_si
     let mut narrow = settings();
     narrow.outbox.window = 8;
     let mut bench = Setup { settings: narrow, ..Setup::default() }.connected();
-    (1..=100).for_each(|place| bench.queue(row(place)));
-    for place in 1..=12 {
+    (1..=5_000).for_each(|place| bench.queue(row(place)));
+    for place in 1..=600 {
+        bench.flush();
         bench.frame(&format!("ok m{place}"));
     }
     let query = bench.questions().pop().expect("it asks for the rest");
     bench.commit();
     bench.take();
-    bench.input(Input::Due(Due { query, rows: [12, 17, 18].map(row).to_vec(), end: true }));
-    for place in 13..=16 {
+    bench.input(Input::Due(Due { query, rows: [600, 4_097, 4_098].map(row).to_vec(), end: true }));
+    for place in 601..=4_096 {
+        bench.flush();
         bench.frame(&format!("ok m{place}"));
     }
-    assert_eq!(bench.written(), ["m17", "m18"]);
+    let sent: Vec<String> = (609..=4_098).map(|place| format!("m{place}")).collect();
+    assert_eq!(bench.written(), sent);
 }
 
 #[test]
@@ -270,21 +273,57 @@ fn the_buffer_is_bounded_and_the_rest_stays_in_the_store() {
     let mut bounded = settings();
     bounded.outbox.window = 8;
     let mut bench = Setup { settings: bounded, ..Setup::default() }.connected();
-    (1..=100).for_each(|place| bench.queue(row(place)));
-    for place in 1..=6 {
+    (1..=5_000).for_each(|place| bench.queue(row(place)));
+    for place in 1..=511 {
+        bench.flush();
         bench.frame(&format!("ok m{place}"));
     }
+    assert_eq!(bench.questions(), [], "there is no room for many more");
+    bench.frame("ok m512");
     let query = bench.questions().pop().expect("it asks for the rest");
-    assert_eq!((query.after, query.limit <= 16), (Place(16), true));
+    assert_eq!((query.after, query.limit), (Place(4_096), 512));
+}
+
+#[test]
+fn what_is_confirmed_together_ends_in_one_record() {
+    let mut bench = Setup::default().connected();
+    (1..=20).for_each(|place| bench.queue(row(place)));
+    bench.frame("upto 12");
+    bench.frame("ok m13");
+    let records = bench.records().into_iter().filter_map(|(_, record)| match record {
+        Record::EndedTogether { rows, state, attempts: 1 } => Some((rows.len(), state)),
+        Record::Ended { state, attempts: 1, .. } => Some((1, state)),
+        _ => None,
+    });
+    let records: Vec<_> = records.collect();
+    assert_eq!(records, [(12, MessageState::Accepted), (1, MessageState::Accepted)]);
+    let ended: Vec<String> = bench.ends().into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(ended, (1..=13).map(|place| format!("m{place}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn ends_that_share_a_record_are_all_on_their_way_until_it_is_on_disk() {
+    let mut bench = Setup::default().connected();
+    (1..=3).for_each(|place| bench.queue(row(place)));
+    bench.frame("upto 3");
+    bench.input(Input::Requeued(vec![row(9)]));
+    let query = bench.questions().pop().expect("it reads again");
+    // Asked before the ends were on disk: the answer has all of them.
+    bench.commit();
+    bench.take();
+    bench.input(Input::Due(Due { query, rows: [1, 2, 3, 9].map(row).to_vec(), end: true }));
+    assert_eq!(bench.written(), ["m9"]);
 }
 
 #[test]
 fn writes_do_not_run_ahead_of_the_socket() {
-    let mut bench = Setup::default().connected();
-    (1..=100).for_each(|place| bench.queue(row(place)));
-    assert_eq!(bench.written().len(), 64);
+    let mut wide = settings();
+    wide.outbox.window = 1_000;
+    let mut bench = Setup { settings: wide, ..Setup::default() }.connected();
+    (1..=300).for_each(|place| bench.queue(row(place)));
+    assert_eq!(bench.written().len(), 256);
     bench.flush();
-    assert_eq!(bench.written().len(), 100);
+    assert_eq!(bench.written().len(), 300);
 }
 
 #[test]
