@@ -106,8 +106,9 @@ async fn attend(
             owner = owners.next() => match owner {
                 None => return Ok(Over::BusGone),
                 Some(owner) => {
-                    // What an owner that has gone granted has gone with it.
+                    // What an owner that has gone granted, and what it was about to do, has gone with it.
                     logind.lock = None;
+                    logind.asleep = false;
                     logind.told = false;
                     logind.is_there = owner.is_some();
                     Ok(())

@@ -256,6 +256,20 @@ fn a_bus_that_comes_late_goes_and_comes_back_is_found_each_time() {
 }
 
 #[test]
+fn a_logind_that_ends_while_the_machine_falls_asleep_leaves_the_next_one_its_lock() {
+    let Some(bus) = Bus::start() else { return };
+    let logind = Logind::on(&bus);
+    let (stage, _peer) = Stage::connected(bus, CLOSE);
+    logind.wait_until_held(1);
+    logind.prepare_for_sleep(true);
+    logind.wait_until_held(0);
+    // Nobody says any more that the machine is awake.
+    drop(logind);
+    let logind = Logind::on(&stage.bus);
+    logind.wait_until_held(1);
+}
+
+#[test]
 fn on_suspend_can_be_changed_while_it_runs() {
     let Some(bus) = Bus::start() else { return };
     let logind = Logind::on(&bus);
