@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -271,6 +272,8 @@ pub enum Manner {
     Mute,
     /// Refuses, and repeats what it was asked in its words.
     Rude,
+    /// Never answers the first who asks for its name.
+    Forgetful,
 }
 
 struct Office {
@@ -278,6 +281,7 @@ struct Office {
     abilities: Vec<String>,
     first: u32,
     seen: Arc<Mutex<Vec<Asked>>>,
+    known: AtomicBool,
 }
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
@@ -301,8 +305,8 @@ impl Office {
             self.first + u32::try_from(seen.len()).unwrap()
         };
         match self.manner {
-            Manner::Kind if replaces > 0 => Ok(replaces),
-            Manner::Kind => Ok(number),
+            Manner::Kind | Manner::Forgetful if replaces > 0 => Ok(replaces),
+            Manner::Kind | Manner::Forgetful => Ok(number),
             Manner::Mute => std::future::pending().await,
             Manner::Rude => Err(zbus::fdo::Error::LimitsExceeded(words)),
         }
@@ -312,7 +316,10 @@ impl Office {
         self.abilities.clone()
     }
 
-    fn get_server_information(&self) -> (String, String, String, String) {
+    async fn get_server_information(&self) -> (String, String, String, String) {
+        if !self.known.swap(true, Ordering::SeqCst) && self.manner == Manner::Forgetful {
+            return std::future::pending().await;
+        }
         ("mock\u{1b}[31m".to_owned(), "the tests".to_owned(), "7.1".to_owned(), "1.2".to_owned())
     }
 }
@@ -322,7 +329,8 @@ impl Service {
     pub async fn start(bus: &Bus, manner: Manner, abilities: &[&str], first: u32) -> Self {
         let seen = Arc::default();
         let abilities = abilities.iter().map(|&ability| ability.to_owned()).collect();
-        let office = Office { manner, abilities, first, seen: Arc::clone(&seen) };
+        let office =
+            Office { manner, abilities, first, seen: Arc::clone(&seen), known: AtomicBool::new(false) };
         let connection = zbus::connection::Builder::address(bus.address().as_str())
             .and_then(|builder| builder.serve_at("/org/freedesktop/Notifications", office))
             .and_then(|builder| builder.name(NOTIFICATIONS))

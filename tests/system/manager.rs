@@ -232,12 +232,13 @@ async fn a_start_that_takes_long_is_waited_for_and_ready_means_that_it_serves() 
     }
     let server = server().await;
     let manager = prepared(&server);
-    // A disk on which a new database takes seconds. The tracer stands aside, so that the daemon is the
-    // process that the manager knows.
+    // A disk on which a new database takes seconds, and a moment between the socket's making and its
+    // listening. The tracer stands aside, so that the daemon is the process that the manager knows.
     let program = format!("{HOME}/.cargo/bin/holdline");
     let slow = format!(
         "[Service]\nTimeoutStartSec=1\nSystemCallFilter=\nExecStart=\nExecStart=strace -D -f -qq -o /dev/null \
-         -e trace=fdatasync -e inject=fdatasync:delay_enter=1500000:when=1..2 {program} run\n"
+         -e trace=fdatasync,listen -e inject=fdatasync:delay_enter=1500000:when=1..2 \
+         -e inject=listen:delay_enter=1000000 {program} run\n"
     );
     add(&manager, UNIT, "slow", &slow);
     manager.systemctl_ok(&["start", "holdline"]);

@@ -251,6 +251,20 @@ async fn who_hangs_is_asked_three_times_and_then_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_does_not_say_who_it_is_is_asked_again_and_used() {
+    if !buses() {
+        return;
+    }
+    let stage = Stage::prepare(RULE).await;
+    let bus = stage.bus();
+    let service = Service::start(&bus, Manner::Forgetful, &[], 0).await;
+    let stage = stage.start();
+    stage.push_until_shown("all the same", || stage.notifications()["shown"].as_u64() > Some(0));
+    assert!(!service.seen().is_empty());
+    stage.wait_for("its name to be known", |seen| seen["backend"] == "mock [31m 7.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bus_that_hangs_is_given_up_and_taken_up_again() {
     if !buses() {
         return;

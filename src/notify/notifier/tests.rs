@@ -435,6 +435,10 @@ fn a_newer_one_of_a_group_replaces_the_one_that_waits() {
         }
     }
     assert_eq!(shown, [("0".to_owned(), None), ("3".to_owned(), Some(7))]);
+    let lines = notifier.history(99);
+    let told: Vec<_> = lines.iter().map(|it| (it.outcome, it.reason.as_deref(), it.count)).collect();
+    let shown = (NoticeOutcome::Shown, None, 1);
+    assert_eq!(told, [(NoticeOutcome::Collapsed, Some("replaced"), 2), shown, shown], "two in one line");
 }
 
 #[test]
@@ -466,4 +470,35 @@ fn a_test_is_recorded_and_tells_whether_it_works() {
     desk.tell(Input::Tested(Ok(1)));
     assert_eq!(desk.counts(), (1, 0, 0, 1));
     assert!(desk.notifier.status(desk.now()).available);
+}
+
+#[test]
+fn what_says_the_same_as_the_line_before_is_counted_in_it_but_for_what_was_shown() {
+    let mut desk = Desk::with(settings(vec![rule("t"), rule("u")]));
+    desk.tell(Input::Missed(10));
+    desk.tell(Input::Missed(5));
+    desk.tell(Input::Mute(Some(FOR_EVER)));
+    for kind in ["t", "t", "u", "t"] {
+        desk.event(kind, "{}");
+        desk.pass(1);
+    }
+    desk.tell(Input::Mute(None));
+    desk.event("t", "{}");
+    desk.event("t", "{}");
+    let lines = desk.notifier.history(99);
+    let told: Vec<_> = lines.iter().map(|it| (it.outcome, it.kind.as_str(), it.count)).collect();
+    let (collapsed, stopped) = (NoticeOutcome::Collapsed, NoticeOutcome::Suppressed);
+    assert_eq!(
+        told,
+        [
+            (collapsed, "several", 15),
+            (stopped, "t", 2),
+            (stopped, "u", 1),
+            (stopped, "t", 1),
+            (NoticeOutcome::Shown, "t", 1),
+            (NoticeOutcome::Shown, "t", 1),
+        ]
+    );
+    let newest = lines[2].seq.map(|Seq(next)| Seq(next - 1));
+    assert!(newest.is_some() && lines[1].seq == newest, "the number of the newest in it: {lines:?}");
 }
