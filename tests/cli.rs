@@ -434,6 +434,10 @@ fn shells_and_man_get_their_files() {
     assert_eq!(code(&page), 0);
     assert!(out(&page).contains(".TH holdline 1"), "{}", out(&page));
     assert!(out(&page).contains("holdline\\-service"), "{}", out(&page));
+    let folder = home.folder.path().join("pages");
+    assert_eq!(code(&home.run(&["man", "--dir", &folder.display().to_string()])), 0);
+    let written = std::fs::read_to_string(folder.join("holdline.1")).expect("a page");
+    assert_eq!(written, out(&page), "printed or written, it is the same page");
 }
 
 #[test]
@@ -454,6 +458,16 @@ fn every_command_has_a_manual_page() {
     }
     let page = std::fs::read_to_string(folder.join("holdline-ctl-send.1")).expect("a page");
     assert!(page.contains(".TH holdline-ctl-send 1") && page.contains("\\-\\-wait"), "{page}");
+    for name in &names {
+        let page = std::fs::read_to_string(folder.join(name)).expect("a page");
+        let title = page.lines().find(|line| line.starts_with(".TH ")).expect("a title");
+        assert!(title.contains(concat!("\"holdline ", env!("CARGO_PKG_VERSION"), "\"")), "{name}: {title}");
+        // A page that is referred to is there.
+        for line in page.lines().filter(|line| line.starts_with("holdline\\-") && line.ends_with("(1)")) {
+            let other = line.replace('\\', "").replace("(1)", ".1");
+            assert!(names.contains(&other), "{name} refers to {other}");
+        }
+    }
 
     let in_the_way = home.folder.path().join("file");
     std::fs::write(&in_the_way, "").expect("written");
