@@ -8,6 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[allow(dead_code, unreachable_pub, reason = "these tests need a part of it")]
+#[path = "support/needs.rs"]
+mod needs;
+
 const TREE: &str = env!("CARGO_MANIFEST_DIR");
 /// Where the metadata looks.
 const STAGE: &str = "target/package/";
@@ -86,6 +90,16 @@ fn rpm(root: &Path) -> Files {
     packed(root, &assets)
 }
 
+/// What a kind of package holds at least. (Its licence Debian has from elsewhere.)
+fn wanted(kind: &str) -> Vec<String> {
+    let list = fs::read_to_string(Path::new(TREE).join("packaging/wanted")).unwrap();
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.map(|line| line.split_once(' ').unwrap_or_else(|| panic!("what is {line:?}?")));
+    let lines = lines.inspect(|(of, _)| assert!(["both", "deb", "rpm"].contains(of), "what is {of:?}?"));
+    let ours = lines.filter(|(of, _)| *of == "both" || *of == kind).map(|(_, path)| path.to_owned());
+    ours.filter(|path| !path.ends_with("/copyright")).collect()
+}
+
 fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         if entry.path().is_dir() { walk(&entry.path(), into) } else { into.push(entry.path()) }
@@ -113,28 +127,14 @@ fn the_packages_hold_all_that_is_laid_out_and_nothing_that_is_not() {
             assert!(*source != from || mode == *packed, "{to} is packed as {packed:o}, laid out as {mode:o}");
         }
     }
-    for files in [&deb, &rpm] {
-        for wanted in [
-            "usr/bin/holdline",
-            "usr/lib/systemd/user/holdline.service",
-            "usr/lib/systemd/user/holdline@.service",
-            "usr/share/bash-completion/completions/holdline",
-            "usr/share/fish/vendor_completions.d/holdline.fish",
-            "usr/share/man/man1/holdline.1.gz",
-            "usr/share/man/man1/holdline-ctl-send.1.gz",
-            "usr/share/doc/holdline/README.md",
-            "usr/share/doc/holdline/docs/operating.md",
-            "usr/share/doc/holdline/changelog.gz",
-        ] {
-            assert!(files.contains_key(wanted), "{wanted}");
+    for (kind, files) in [("deb", &deb), ("rpm", &rpm)] {
+        for wanted in wanted(kind) {
+            assert!(files.contains_key(&wanted), "no {kind} would hold {wanted}");
         }
-        assert!(files.keys().any(|name| name.ends_with("/_holdline")), "completions for zsh");
         // Nothing is anybody's configuration, and nothing is put where users keep theirs.
         assert!(files.keys().all(|name| name.starts_with("usr/")), "{files:?}");
     }
     assert_eq!(metadata()["deb"]["license-file"][0].as_str(), Some("target/package/copyright"));
-    assert!(rpm.contains_key("usr/share/licenses/holdline/LICENSE-MIT"));
-    assert!(rpm.contains_key("usr/share/licenses/holdline/LICENSE-APACHE"));
 }
 
 #[test]
@@ -195,4 +195,53 @@ fn the_program_shows_the_version_that_is_packed() {
     let said = Command::new(env!("CARGO_BIN_EXE_holdline")).arg("--version").output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert_eq!(said.split_whitespace().nth(1), Some(env!("CARGO_PKG_VERSION")), "{said}");
+}
+
+#[test]
+fn what_a_package_lacks_is_named() {
+    const GONE: [&str; 4] = [
+        "usr/lib/systemd/user/holdline.socket",
+        "usr/share/man/man1/holdline-ctl-send.1.gz",
+        "usr/share/man/man1/holdline-dialect.1.gz",
+        "usr/share/fish/vendor_completions.d/holdline.fish",
+    ];
+    if !needs::programs(&["dpkg-deb", "tar"]) {
+        return;
+    }
+    let folder = staged();
+    let root = folder.path().join("root");
+    // Where it is counts here, and not what is in it.
+    fs::write(root.join("usr/bin/holdline"), "").unwrap();
+    let tree = folder.path().join("tree");
+    let run = |program: &str, arguments: &[&Path]| {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (to, (from, _)) in deb(&root) {
+        fs::create_dir_all(tree.join(&to).parent().unwrap()).unwrap();
+        fs::copy(root.join(from), tree.join(to)).unwrap();
+    }
+    fs::copy(root.join("copyright"), tree.join("usr/share/doc/holdline/copyright")).unwrap();
+    fs::create_dir(tree.join("DEBIAN")).unwrap();
+    let control =
+        "Package: holdline\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x.invalid>\nDescription: x\n";
+    fs::write(tree.join("DEBIAN/control"), control).unwrap();
+    let package = folder.path().join("try.deb");
+    let check = || {
+        let words: [&Path; 4] = ["-Znone".as_ref(), "-b".as_ref(), &tree, &package];
+        let (good, said) = run("dpkg-deb", &words);
+        assert!(good, "{said}");
+        run(&format!("{TREE}/packaging/check"), &[&root, &package])
+    };
+    assert_eq!(check(), (true, String::new()));
+    for gone in GONE {
+        let kept = folder.path().join("kept");
+        fs::rename(tree.join(gone), &kept).unwrap();
+        assert_eq!(check(), (false, format!("try.deb lacks /{gone}\n")));
+        fs::rename(&kept, tree.join(gone)).unwrap();
+    }
+    // What was not even laid out is missed all the same.
+    fs::remove_file(root.join(GONE[0])).unwrap();
+    fs::remove_file(tree.join(GONE[0])).unwrap();
+    assert_eq!(check(), (false, format!("try.deb lacks /{}\n", GONE[0])));
 }
