@@ -12,7 +12,8 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::Manager;
-use super::plan::{Answer, Ended, Found, Seen, Site, Step, asides};
+use super::files::asides;
+use super::plan::{Answer, Ended, Found, Seen, Site, Step};
 use crate::cli::{Exit, Failed};
 use crate::client::Client;
 use crate::model::StatusReport;

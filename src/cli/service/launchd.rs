@@ -1,10 +1,9 @@
 //! launchd: an agent of the user's login session. Pure.
 
 use super::plan::{
-    self, Activity, Encoding, Found, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, outside,
-    run, run_fine, runs_outside, unreachable,
+    self, Activity, Encoding, Found, Item, Plan, Seen, Site, State, Step, Wanted, run, run_fine, runs_outside,
 };
-use super::{Manager, template};
+use super::{Manager, files, template};
 use crate::cli::{Exit, Failed};
 
 const SHIPPED: &str = include_str!("../../../launchd/holdline.plist");
@@ -184,7 +183,7 @@ impl Manager for Launchd {
         let site = &self.site;
         let state = self.state(seen);
         let mut plan = Plan::new("holdline runs as a service, and starts when you log in.");
-        let changed = plan::write(site, self.items(wanted, seen), seen, wanted.force, &mut plan)?;
+        let changed = files::write(site, self.items(wanted, seen), seen, wanted.force, &mut plan)?;
         let loaded = Self::is_loaded(seen);
         if let Some(why) = &state.unreachable {
             plan.headline = "The file is in place, but the service does not run yet.".to_owned();
@@ -194,11 +193,7 @@ impl Manager for Launchd {
             return Ok(plan);
         }
         if seen.daemon && !matches!(state.activity, Activity::Running | Activity::Starting(_)) {
-            plan.headline =
-                "holdline starts as a service when you log in. It was not started now.".to_owned();
-            plan.note("Why", "a daemon of this profile runs already, outside the service");
-            plan.note("What to do", outside(site));
-            plan.exit = Exit::Unhealthy;
+            plan.only_enables(site);
             return Ok(plan);
         }
         if loaded && changed {
@@ -217,7 +212,7 @@ impl Manager for Launchd {
 
     fn uninstall(&self, force: bool, seen: &Seen) -> Result<Plan, Failed> {
         let mut plan = Plan::new("holdline is no longer a service.");
-        let removed = plan::remove(&self.site, &self.files(), seen, force)?;
+        let removed = files::remove(&self.site, &self.files(), seen, force)?;
         if Self::is_loaded(seen) {
             plan.steps.push(self.bring_down());
         }
@@ -229,13 +224,7 @@ impl Manager for Launchd {
     }
 
     fn start(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if !state.installed {
-            return Err(not_installed(&self.site));
-        }
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the login session", why, ABSENT));
-        }
+        let state = self.state(seen).at_hand(&self.site, "the login session", ABSENT)?;
         let mut plan = Plan::new("holdline runs as a service.");
         if state.activity == Activity::Running {
             return Ok(plan);
@@ -252,27 +241,9 @@ impl Manager for Launchd {
     }
 
     fn stop(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if !state.installed {
-            return Err(not_installed(&self.site));
-        }
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the login session", why, ABSENT));
-        }
-        let mut plan = Plan::new("The service is stopped; what is queued stays on disk.");
-        if Self::is_loaded(seen) {
-            plan.steps.push(self.bring_down());
-        } else if seen.daemon {
-            let flag = self.site.flag();
-            plan.note(
-                "Still runs",
-                format!("a daemon outside the service; `holdline{flag} ctl stop` ends it"),
-            );
-        }
-        if state.enabled {
-            plan.note("Next time", "it starts when you log in");
-        }
-        Ok(plan)
+        let state = self.state(seen).at_hand(&self.site, "the login session", ABSENT)?;
+        let end = Self::is_loaded(seen).then(|| self.bring_down());
+        Ok(Plan::stop(&self.site, &state, seen, end))
     }
 
     fn log(&self) -> String {

@@ -7,6 +7,7 @@
 //! `windows/`, which are also there to be installed by hand.
 
 mod act;
+mod files;
 mod launchd;
 mod plan;
 mod say;

@@ -3,7 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::Manager;
-use super::plan::{Activity, Plan, Seen, Site, Standing, State, Step, standing};
+use super::files::{Standing, standing};
+use super::plan::{Activity, Plan, Seen, Site, State, Step, outside};
 use crate::cli::Exit;
 use crate::cli::show::{BAD, FAINT, GOOD, WAITING, field, styled};
 use crate::cli::words::{Reader, plain};
@@ -133,7 +134,7 @@ pub(super) fn status(
         text.push_str(&field("Install it", &format!("holdline service install{flag}")));
         return text;
     }
-    let mut remedy = state.ended_with.and_then(|code| super::plan::remedy(site, code));
+    let mut remedy = state.ended_with.and_then(|code| remedy(site, code));
     let mut text = match &state.activity {
         Activity::Running => {
             let since = state
@@ -166,8 +167,7 @@ pub(super) fn status(
     } else if state.unreachable.is_some() {
         text.push_str(&field("What to do", manager.absent()));
     } else if state.activity == Activity::Stopped {
-        let how =
-            if seen.daemon { super::plan::outside(site) } else { format!("holdline service start{flag}") };
+        let how = if seen.daemon { outside(site) } else { format!("holdline service start{flag}") };
         let name = if seen.daemon { "What to do" } else { "Start it" };
         text.push_str(&field(name, &how));
     }
@@ -239,4 +239,18 @@ pub(super) fn status_json(
         "version": report.map(|it| &it.daemon.version),
         "files": files,
     })
+}
+
+/// What an exit code of the daemon asks of a person.
+fn remedy(site: &Site, code: i32) -> Option<String> {
+    let flag = site.flag();
+    match code {
+        75 => Some("another daemon of this profile runs: `holdline ctl status` says which".to_owned()),
+        77 | 78 => Some(format!("`holdline config check{flag}` says what is wrong")),
+        217 | 226 => Some(format!(
+            "this system does not grant what hardened.conf asks for: `holdline service uninstall{flag}`, then `install` without it"
+        )),
+        74 => Some("the disk failed, or is full; the log says where".to_owned()),
+        _ => None,
+    }
 }

@@ -6,10 +6,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::plan::{
-    self, Activity, Found, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, outside, run,
-    run_fine, runs_outside, unreachable,
+    Activity, Found, Item, Plan, Seen, Site, State, Step, Wanted, run, run_fine, runs_outside,
 };
-use super::{Manager, units};
+use super::{Manager, files, units};
 use crate::cli::{Exit, Failed};
 use crate::model::Timestamp;
 
@@ -227,7 +226,7 @@ impl Manager for Systemd {
             items.retain(|item| item.path != own_socket);
             plan.settled.extend(wanted.socket.then_some(path));
         }
-        let changed = plan::write(site, items, seen, wanted.force, &mut plan)?;
+        let changed = files::write(site, items, seen, wanted.force, &mut plan)?;
         if let Some(why) = &state.unreachable {
             plan.headline = "The files are in place, but the service does not run yet.".to_owned();
             plan.note("Why", format!("your service manager cannot be reached: {why}"));
@@ -266,11 +265,7 @@ impl Manager for Systemd {
                 if !enabled {
                     plan.steps.push(self.both(&["enable"], holds));
                 }
-                plan.headline =
-                    "holdline starts as a service when you log in. It was not started now.".to_owned();
-                plan.note("Why", "a daemon of this profile runs already, outside the service");
-                plan.note("What to do", outside(site));
-                plan.exit = Exit::Unhealthy;
+                plan.only_enables(site);
             }
             (false, false) => plan.steps.push(self.both(&["enable", "--now"], holds)),
             (false, true) => plan.steps.push(self.both(&["start"], holds)),
@@ -314,7 +309,7 @@ impl Manager for Systemd {
                 plan.note("Stays", format!("{}, for {}", site.short(own), others.join(", ")));
             }
         }
-        let removed = plan::remove(site, &files, seen, force)?;
+        let removed = files::remove(site, &files, seen, force)?;
         if let Some(why) = &state.unreachable {
             // Nobody is there who could take back what `enable` did.
             for (target, ours, _) in &shares {
@@ -357,13 +352,7 @@ impl Manager for Systemd {
 
     fn start(&self, seen: &Seen) -> Result<Plan, Failed> {
         let told = Self::ask(seen, 0);
-        let state = self.state(seen);
-        if !state.installed {
-            return Err(not_installed(&self.site));
-        }
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("your service manager", why, ABSENT));
-        }
+        let state = self.state(seen).at_hand(&self.site, "your service manager", ABSENT)?;
         let mut plan = Plan::new("holdline runs as a service.");
         if state.activity == Activity::Running {
             return Ok(plan);
@@ -382,27 +371,10 @@ impl Manager for Systemd {
     }
 
     fn stop(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if !state.installed {
-            return Err(not_installed(&self.site));
-        }
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("your service manager", why, ABSENT));
-        }
-        let mut plan = Plan::new("The service is stopped; what is queued stays on disk.");
-        if state.socket || matches!(state.activity, Activity::Running | Activity::Starting(_)) {
-            plan.steps.push(self.both(&["stop"], state.socket));
-        } else if seen.daemon {
-            let flag = self.site.flag();
-            plan.note(
-                "Still runs",
-                format!("a daemon outside the service; `holdline{flag} ctl stop` ends it"),
-            );
-        }
-        if state.enabled {
-            plan.note("Next time", "it starts when you log in");
-        }
-        Ok(plan)
+        let state = self.state(seen).at_hand(&self.site, "your service manager", ABSENT)?;
+        let ends = state.socket || matches!(state.activity, Activity::Running | Activity::Starting(_));
+        let end = ends.then(|| self.both(&["stop"], state.socket));
+        Ok(Plan::stop(&self.site, &state, seen, end))
     }
 
     fn log(&self) -> String {

@@ -9,10 +9,10 @@
 //! daemon runs is seen by its lock instead.
 
 use super::plan::{
-    self, Activity, Encoding, Ended, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, run,
-    run_fine, unreachable,
+    Activity, Encoding, Ended, Item, Plan, Seen, Site, State, Step, Wanted, not_installed, run, run_fine,
+    unreachable,
 };
-use super::{Manager, template};
+use super::{Manager, files, template};
 use crate::cli::{Exit, Failed};
 
 const SHIPPED: &str = include_str!("../../../windows/holdline.xml");
@@ -45,6 +45,28 @@ impl Windows {
 
     fn description<'a>(&self, seen: &'a Seen) -> Option<&'a str> {
         seen.answers.first().filter(|answer| answer.is_good()).map(|answer| answer.out.as_str())
+    }
+
+    /// How it stands, where the scheduler answers. Whether there is a task is seen by its answer.
+    fn reached(&self, seen: &Seen) -> Result<State, Failed> {
+        let state = self.state(seen);
+        match &state.unreachable {
+            Some(why) => Err(unreachable("the Task Scheduler", why, ABSENT)),
+            None => Ok(state),
+        }
+    }
+
+    /// The description of the task, if there is one. Somebody else's is refused, unless by `force`.
+    fn task_of_ours<'a>(&self, seen: &'a Seen, force: bool, hint: &str) -> Result<Option<&'a str>, Failed> {
+        let task = self.description(seen);
+        if force || task.is_none_or(template::is_marked) {
+            return Ok(task);
+        }
+        let message = format!(
+            "there is a task `{}` that `holdline service` did not make; nothing was changed",
+            self.task
+        );
+        Err(Failed::new(Exit::Refused, message).hint(hint))
     }
 
     fn change(&self, how: &str) -> Step {
@@ -139,21 +161,11 @@ impl Manager for Windows {
     }
 
     fn install(&self, wanted: Wanted, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the Task Scheduler", why, ABSENT));
-        }
-        let task = self.description(seen);
-        if task.is_some_and(|task| !template::is_marked(task)) && !wanted.force {
-            let message = format!(
-                "there is a task `{}` that `holdline service` did not make; nothing was changed",
-                self.task
-            );
-            return Err(Failed::new(Exit::Refused, message)
-                .hint("give it another name, or install with --force, which puts ours in its place"));
-        }
+        let state = self.reached(seen)?;
+        let hint = "give it another name, or install with --force, which puts ours in its place";
+        let task = self.task_of_ours(seen, wanted.force, hint)?;
         let mut plan = Plan::new("holdline runs as a service, and starts when you sign in.");
-        let changed = plan::write(&self.site, self.items(wanted, seen), seen, wanted.force, &mut plan)?;
+        let changed = files::write(&self.site, self.items(wanted, seen), seen, wanted.force, &mut plan)?;
         let made = changed || !task.is_some_and(template::is_marked);
         if made {
             plan.steps.push(run(&["schtasks", "/Create", "/TN", &self.task, "/XML", &self.path(), "/F"]));
@@ -175,22 +187,10 @@ impl Manager for Windows {
     }
 
     fn uninstall(&self, force: bool, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the Task Scheduler", why, ABSENT));
-        }
-        let task = self.description(seen);
-        if task.is_some_and(|task| !template::is_marked(task)) && !force {
-            let message = format!(
-                "there is a task `{}` that `holdline service` did not make; nothing was changed",
-                self.task
-            );
-            return Err(
-                Failed::new(Exit::Refused, message).hint("uninstall with --force deletes it all the same")
-            );
-        }
+        self.reached(seen)?;
+        let task = self.task_of_ours(seen, force, "uninstall with --force deletes it all the same")?;
         let mut plan = Plan::new("holdline is no longer a service.");
-        let removed = plan::remove(&self.site, &self.files(), seen, force)?;
+        let removed = files::remove(&self.site, &self.files(), seen, force)?;
         if task.is_some() {
             // First of all, so that it is not started again meanwhile.
             plan.steps.push(self.change("/DISABLE"));
@@ -205,10 +205,7 @@ impl Manager for Windows {
     }
 
     fn start(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the Task Scheduler", why, ABSENT));
-        }
+        let state = self.reached(seen)?;
         if !state.installed {
             return Err(not_installed(&self.site));
         }
@@ -223,10 +220,7 @@ impl Manager for Windows {
     }
 
     fn stop(&self, seen: &Seen) -> Result<Plan, Failed> {
-        let state = self.state(seen);
-        if let Some(why) = &state.unreachable {
-            return Err(unreachable("the Task Scheduler", why, ABSENT));
-        }
+        let state = self.reached(seen)?;
         if !state.installed {
             return Err(not_installed(&self.site));
         }
