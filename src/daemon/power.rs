@@ -18,6 +18,7 @@ use zbus::proxy::{CacheProperties, Proxy};
 use zbus::zvariant::OwnedFd;
 use zbus::{Connection, connection};
 
+use crate::clock::{Alarm, Clock};
 use crate::config::OnSuspend;
 use crate::engine::{Command, Handle};
 use crate::store::Store;
@@ -32,12 +33,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BEFORE_SLEEP: Duration = Duration::from_secs(2);
 /// Between two looks for a bus: at first, and, doubled each time, at last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The first of these pauses where the line stays open over a sleep: nothing of that waits for a bus.
+const LEISURE: Duration = Duration::from_secs(10 * 60);
 /// A machine without a system bus does not get one later, as a rule.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Runs until the loop is gone.
-pub(super) async fn watch_sleep(mut on_suspend: watch::Receiver<OnSuspend>, engine: Handle, store: Store) {
+pub(super) async fn watch_sleep(
+    mut on_suspend: watch::Receiver<OnSuspend>,
+    engine: Handle,
+    store: Store,
+    clock: Clock,
+) {
     let mut pause = FIRST_PAUSE;
+    // A timer of the system: those of the runtime wake it several times on the way to one deadline.
+    let mut alarm = Alarm::new(clock);
     loop {
         match attend(&mut on_suspend, &engine, &store, &mut pause).await {
             Ok(Over::EngineGone) => return,
@@ -49,8 +59,15 @@ pub(super) async fn watch_sleep(mut on_suspend: watch::Receiver<OnSuspend>, engi
             }
             Err(error) => tracing::debug!("still no word from the system bus: {error}"),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        let needed = *on_suspend.borrow_and_update() == OnSuspend::Close;
+        alarm.set(Some(clock.instant() + if needed { pause } else { pause.max(LEISURE) }));
+        tokio::select! {
+            () = alarm.rung() => pause = (pause * 2).min(LONGEST_PAUSE),
+            changed = on_suspend.changed() => match changed {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(_) => return,
+            },
+        }
     }
 }
 

@@ -161,6 +161,7 @@ pub(super) async fn serve(config: Config, options: &Options, handed: &mut Handed
         daemon.reloader.on_suspend(),
         engine.clone(),
         store.clone(),
+        clock,
     )));
     tokio::spawn(background.clone().run_until_cancelled_owned(watch_credential(route, engine.clone())));
     tokio::spawn(background.clone().run_until_cancelled_owned(link_log::keep(told, clock)));

@@ -270,6 +270,19 @@ fn a_logind_that_ends_while_the_machine_falls_asleep_leaves_the_next_one_its_loc
 }
 
 #[test]
+fn a_bus_that_came_unnoticed_is_found_once_something_depends_on_it() {
+    let Some(bus) = Bus::prepare() else { return };
+    let (mut stage, _peer) = Stage::connected(bus, "");
+    stage.wait_for_log("no word of sleep from the system bus");
+    stage.bus.run();
+    let logind = Logind::on(&stage.bus);
+    stage.daemon.write_config(&Stage::config(&stage.server, CLOSE));
+    stage.daemon.ctl_json(&["reload"]);
+    logind.wait_until_held(1);
+    assert_eq!(stage.server.connections(), 1);
+}
+
+#[test]
 fn on_suspend_can_be_changed_while_it_runs() {
     let Some(bus) = Bus::start() else { return };
     let logind = Logind::on(&bus);
