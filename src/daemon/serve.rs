@@ -306,11 +306,11 @@ async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: eng
     }
 }
 
-/// Looks after the program's file and the database: whether its files are in their places every few seconds, what is too
+/// Looks after the program's file and the database: whether its files are in their places four times a minute, what is too
 /// old once an hour, and all of it once after the start and then once a day.
 async fn check_store(store: Store, fanout: Arc<Fanout>, clock: Clock) {
-    const LOOK: Duration = Duration::from_secs(5);
-    const HOUR: u64 = 3_600 / 5;
+    const LOOK: Duration = Duration::from_secs(15);
+    const HOUR: u64 = 3_600 / LOOK.as_secs();
     // A timer of the system: those of the runtime wake it several times on the way to one deadline.
     let mut alarm = Alarm::new(clock);
     for looks in 0_u64.. {
