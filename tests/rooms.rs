@@ -114,6 +114,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("http", &["link", "dev_server"]),
     ("httparse", &["link"]),
     ("interprocess", &["ipc"]),
+    ("holdline_schema", &["schema"]),
     ("jsonschema", &["schema"]),
     ("jiff", &["model", "config", "link", "notify", "daemon", "cli"]),
     ("listenfd", &["ipc"]),

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::model::json::{MAX_DEPTH, deeper_than};
@@ -61,11 +61,8 @@ pub fn compile(text: &str) -> Result<Arc<dyn Judge>, Fault> {
     if !schema.is_object() && !schema.is_boolean() {
         return Err(Fault::at("", "a schema is an object", "begin with `{\"type\": \"object\"}`"));
     }
-    let validator = jsonschema::options()
-        .offline()
-        .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN))
-        .build(&schema)
-        .map_err(|error| refused(&schema, &error))?;
+    let validator =
+        holdline_schema::compile(&schema, MAX_PATTERN).map_err(|error| refused(&schema, &error))?;
     Ok(Arc::new(Schema(validator)))
 }
 
@@ -151,7 +148,7 @@ impl Judge for Schema {
             // Bytes are no JSON value: no schema speaks of them.
             Payload::Binary(_) => return None,
         };
-        let error = self.0.validate(&value).err()?;
+        let error = holdline_schema::validate(&self.0, &value).err()?;
         Some(Misfit {
             pointer: clip(error.instance_path().as_str()),
             keyword: error.kind().keyword().to_owned(),
