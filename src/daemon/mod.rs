@@ -38,6 +38,7 @@ mod telemetry;
 mod watchdog;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use self::handed::Handed;
 use crate::config::{self, Config, Problem, Sources};
@@ -159,7 +160,10 @@ fn run_with(options: &Options, handed: &mut Handed) -> Result<(), Failed> {
         .enable_all()
         .build()
         .map_err(|error| Failed::new(EXIT_BUG, format!("the runtime cannot start: {error}"), ""))?;
-    let mut result = runtime.block_on(serve::serve(config, options, handed));
+    // Behind a pointer: the runtime has several copies of whatever it runs to its end.
+    let life: Pin<Box<dyn Future<Output = Result<(), Failed>>>> =
+        Box::pin(serve::serve(config, options, handed));
+    let mut result = runtime.block_on(life);
     // A name lookup that hangs in the system must not hold the end up.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     let heard = telemetry::finish();

@@ -20,6 +20,7 @@ mod stop;
 mod wait;
 mod why;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -169,7 +170,9 @@ pub(crate) fn run(args: Args, deadline: Option<Duration>, shell: &mut Shell) -> 
         .enable_all()
         .build()
         .map_err(|error| Failed::new(Exit::Failure, format!("cannot start: {error}")))?;
-    runtime.block_on(args.verb.run(&mut ctl))
+    // Behind a pointer: the runtime has several copies of whatever it runs to its end.
+    let verb: Pin<Box<dyn Future<Output = Outcome>>> = Box::pin(args.verb.run(&mut ctl));
+    runtime.block_on(verb)
 }
 
 impl Ctl<'_> {
