@@ -99,25 +99,37 @@ pub(super) trait Call: 'static {
 #[derive(Debug)]
 pub(super) struct Method {
     pub(super) name: &'static str,
-    pub(super) summary: &'static str,
-    pub(super) errors: &'static [ErrorKind],
     pub(super) order: Order,
-    pub(super) params: fn(&mut SchemaGenerator) -> Schema,
-    pub(super) result: fn(&mut SchemaGenerator) -> Schema,
     pub(super) begin: fn(Caller, Option<&str>) -> Result<Begun, Refusal>,
 }
 
 impl Method {
     /// `C` as a value.
     pub(super) const fn of<C: Call>() -> Self {
+        Self { name: C::NAME, order: C::ORDER, begin: begin::<C> }
+    }
+}
+
+/// What is to be said of a [`Call`]. Apart from [`Method`], so that a program that only reads the
+/// document carries nothing of what writes it.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) name: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) errors: &'static [ErrorKind],
+    pub(super) params: fn(&mut SchemaGenerator) -> Schema,
+    pub(super) result: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Described {
+    /// What `C` says of itself.
+    pub(super) const fn of<C: Call>() -> Self {
         Self {
             name: C::NAME,
             summary: C::SUMMARY,
             errors: C::ERRORS,
-            order: C::ORDER,
             params: C::Params::json_schema,
             result: SchemaGenerator::subschema_for::<C::Result>,
-            begin: begin::<C>,
         }
     }
 }

@@ -17,48 +17,57 @@ mod state;
 mod status;
 mod unsubscribe;
 
-use super::call::{Method, invalid};
+use super::call::{Described, Method, invalid};
 use crate::model::{ErrorKind, Refusal, TypeGlob};
 
-/// Every method there is.
-pub(super) const ALL: &[Method] = &[
-    Method::of::<hello::Hello>(),
-    Method::of::<status::Status>(),
-    Method::of::<status::Watch>(),
-    Method::of::<send::Send>(),
-    Method::of::<request::Request>(),
-    Method::of::<messages::Get>(),
-    Method::of::<messages::List>(),
-    Method::of::<messages::Watch>(),
-    Method::of::<messages::Cancel>(),
-    Method::of::<messages::Retry>(),
-    Method::of::<messages::Drop>(),
-    Method::of::<events::List>(),
-    Method::of::<events::Subscribe>(),
-    Method::of::<events::Ack>(),
-    Method::of::<state::Get>(),
-    Method::of::<state::List>(),
-    Method::of::<cursors::List>(),
-    Method::of::<cursors::Delete>(),
-    Method::of::<quarantine::List>(),
-    Method::of::<quarantine::Drop>(),
-    Method::of::<quarantine::Retry>(),
-    Method::of::<link::Pause>(),
-    Method::of::<link::Resume>(),
-    Method::of::<link::Reconnect>(),
-    Method::of::<link::History>(),
-    Method::of::<notifications::Mute>(),
-    Method::of::<notifications::Unmute>(),
-    Method::of::<notifications::Test>(),
-    Method::of::<notifications::History>(),
-    Method::of::<config::Reload>(),
-    Method::of::<config::Show>(),
-    Method::of::<daemon::Metrics>(),
-    Method::of::<daemon::Doctor>(),
-    Method::of::<daemon::Stop>(),
-    Method::of::<unsubscribe::Unsubscribe>(),
-    Method::of::<discover::Discover>(),
-];
+/// One list, told twice: to those who call and to those who read.
+macro_rules! methods {
+    ($($call:ty,)*) => {
+        /// Every method there is.
+        pub(super) const ALL: &[Method] = &[$(Method::of::<$call>(),)*];
+        /// What is said of them, in the same order.
+        pub(super) const DESCRIBED: &[Described] = &[$(Described::of::<$call>(),)*];
+    };
+}
+
+methods! {
+    hello::Hello,
+    status::Status,
+    status::Watch,
+    send::Send,
+    request::Request,
+    messages::Get,
+    messages::List,
+    messages::Watch,
+    messages::Cancel,
+    messages::Retry,
+    messages::Drop,
+    events::List,
+    events::Subscribe,
+    events::Ack,
+    state::Get,
+    state::List,
+    cursors::List,
+    cursors::Delete,
+    quarantine::List,
+    quarantine::Drop,
+    quarantine::Retry,
+    link::Pause,
+    link::Resume,
+    link::Reconnect,
+    link::History,
+    notifications::Mute,
+    notifications::Unmute,
+    notifications::Test,
+    notifications::History,
+    config::Reload,
+    config::Show,
+    daemon::Metrics,
+    daemon::Doctor,
+    daemon::Stop,
+    unsubscribe::Unsubscribe,
+    discover::Discover,
+}
 
 /// Entries of a page where the call names no limit.
 const USUAL_LIMIT: u32 = 100;
