@@ -1,104 +1,113 @@
-//! The end-to-end benchmark: an app, the daemon and a server as processes of their own, beside
-//! the raw limits of the same machine in the same round.
+//! The end-to-end benchmark: apps and a server in front of the daemon, beside the raw limits of the same
+//! machine and beside others that do the job, in the same round.
 //!
-//! `cargo bench --bench end_to_end [-- --rounds 7] [--messages 100000] [--idle 60] [--json FILE]`.
-//! `-- --only outbound,inbound` takes these groups of rows alone (see `GROUPS`).
-//! Absolute figures move with the machine, its disk and its neighbours; the ratios within one
-//! round are what counts. "Durable" means that `fdatasync` returned.
-#![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
+//! `cargo bench --bench end_to_end -- --help` tells the options. Absolute figures move with the
+//! machine, its disk and its neighbours; the ratios within one round are what counts. "Durable" means
+//! that `fdatasync` returned.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its result")]
 
+mod crash;
 mod crowd;
+mod figures;
+mod footprint;
+mod inbound;
+mod message;
 mod notices;
+mod offline;
+mod options;
+mod outbound;
+mod peers;
 mod probes;
-mod rows;
+mod process;
+mod replay;
+mod report;
+mod round;
+mod server;
 mod stats;
 mod subject;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod tally;
+mod wire;
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::rows::Row;
-use crate::stats::{Spread, human};
+use crate::options::{DEEP, IN_TURN, ONCE, Options, USAGE};
+use crate::report::{PAGE, Run};
+use crate::round::Round;
 
-struct Options {
-    rounds: usize,
-    messages: usize,
-    idle: u64,
-    only: Vec<&'static str>,
-    json: Option<PathBuf>,
+fn main() -> ExitCode {
+    if std::env::args().any(|arg| arg == "--help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("error: {problem}\n\n{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match &options.render {
+        Some(path) => render(path),
+        None => measure(&options),
+    }
+    ExitCode::SUCCESS
 }
 
-fn options() -> Options {
-    let mut options = Options { rounds: 3, messages: 100_000, idle: 20, only: Vec::new(), json: None };
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_default();
-        match arg.as_str() {
-            "--rounds" => options.rounds = value().parse().expect("--rounds takes a number"),
-            "--messages" => options.messages = value().parse().expect("--messages takes a number"),
-            "--idle" => options.idle = value().parse().expect("--idle takes seconds"),
-            "--only" => options.only = value().split(',').map(group).collect(),
-            "--json" => options.json = Some(value().into()),
-            _ => {} // what cargo adds
+fn measure(options: &Options) {
+    let mut rounds = Vec::new();
+    for (groups, times) in [(&IN_TURN[..], options.scale.rounds), (&DEEP, options.scale.deep), (&ONCE, 1)] {
+        let groups: Vec<&'static str> = groups.iter().copied().filter(|group| options.wants(group)).collect();
+        if !groups.is_empty() {
+            rounds.extend(round::repeat(&groups, times, &options.scale));
         }
     }
-    options
+    let run = Run::read(document(options, &rounds));
+    println!("\n{}", run.verdicts());
+    if let Some(path) = &options.json {
+        write(path, &format!("{:#}\n", run.complete()));
+    }
 }
 
-/// What can be measured by itself.
-const GROUPS: [&str; 5] = ["outbound", "inbound", "crowd", "notices", "footprint"];
-
-fn group(name: &str) -> &'static str {
-    let found = GROUPS.into_iter().find(|group| *group == name);
-    found.unwrap_or_else(|| panic!("--only takes some of {GROUPS:?}, with commas between"))
+fn document(options: &Options, rounds: &[Round]) -> Value {
+    let scale = &options.scale;
+    json!({
+        "circumstances": figures::circumstances(),
+        "scale": {
+            "messages": scale.messages, "rounds": scale.rounds, "deep": scale.deep, "replay": scale.replay,
+            "paced_seconds": scale.paced.as_secs_f64(), "idle_seconds": scale.idle.as_secs_f64(),
+            "kills": scale.kills, "smoke": scale.smoke,
+        },
+        "settings": {
+            "holdline full": "SQLite WAL, synchronous=FULL",
+            "holdline normal": "SQLite WAL, synchronous=NORMAL",
+            "SQLite full": "WAL, synchronous=FULL, wal_autocheckpoint=8000",
+            "SQLite normal": "WAL, synchronous=NORMAL, wal_autocheckpoint=8000",
+            "configuration": subject::SETTINGS,
+        },
+        "rounds": rounds.iter().map(Round::as_json).collect::<Vec<_>>(),
+    })
 }
 
-fn main() {
-    let options = options();
-    let wanted = |group: &str| options.only.is_empty() || options.only.contains(&group);
-    let mut rounds: Vec<Vec<Row>> = Vec::new();
-    for round in 1..=options.rounds {
-        println!("round {round} of {}", options.rounds);
-        rounds.push(rows::round(options.messages, wanted));
+/// Writes the page and its plots anew from a result file, which comes to lie beside them.
+fn render(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let document: Value = serde_json::from_str(&text).expect("a result file");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = Run::read(document);
+    let page = std::fs::read_to_string(root.join(PAGE)).expect("the page");
+    write(&root.join(report::RESULT), &format!("{:#}\n", run.complete()));
+    write(&root.join(PAGE), &run.page(&page));
+    for (place, svg) in run.plots() {
+        write(&root.join(place), &svg);
     }
-    if wanted("footprint") {
-        rounds.push(rows::once(options.idle));
-    }
-    let mut names: Vec<(&str, &str)> = Vec::new();
-    for row in rounds.iter().flatten() {
-        if !names.contains(&(row.name, row.unit)) {
-            names.push((row.name, row.unit));
-        }
-    }
-    println!("\n{:<64} {:>14}   {:>28}", "row (median over the rounds)", "median", "min – max");
-    let mut result = Vec::new();
-    for (name, unit) in names {
-        let values: Vec<f64> =
-            rounds.iter().flatten().filter(|row| row.name == name).map(|row| row.value).collect();
-        let spread = Spread::of(&values);
-        println!(
-            "{name:<64} {:>14}   {:>28}  {unit}",
-            human(spread.median),
-            format!("{} – {}", human(spread.min), human(spread.max)),
-        );
-        result.push(
-            json!({"row": name, "unit": unit, "median": spread.median, "min": spread.min, "max": spread.max}),
-        );
-    }
-    if let Some(path) = options.json {
-        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let document = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "rounds": options.rounds,
-            "messages": options.messages,
-            "load": load.trim(),
-            "durability": "full: journal_mode=WAL, synchronous=FULL",
-            "rows": result,
-        });
-        std::fs::write(&path, format!("{document:#}\n")).expect("the result file");
-        println!("\nwritten to {}", path.display());
-    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    println!("written: {}", path.display());
 }

@@ -1,124 +1,85 @@
-//! Events that are worth a notification, with nobody to show them, with a desktop that does, and with
-//! one that hangs: what storing and serving pay for it.
+//! N1 to N3: events that are worth a notification, with nobody to show them, with a desktop that does,
+//! and with one that hangs: what storing and serving pay for it.
 
 use std::path::Path;
-use std::time::Duration;
 
-use serde_json::json;
-
-use crate::probes::pace;
-use crate::rows::{Row, inbound, row};
-use crate::stats::{Latency, Spread, now};
+use crate::figures::{Figures, number, rate};
+use crate::inbound::{one_by_one, push};
+use crate::options::Scale;
+use crate::server::Server;
+use crate::stats::{Latency, Spread};
 use crate::subject::Subject;
 use crate::support::desktop::{Bus, Display, Dunst};
 use crate::support::needs;
 
-/// Events that come at once, in each turn …
-const BURST: usize = 10_000;
-/// … and those that come one after the other.
-const PER_SECOND: u32 = 200;
-const LASTS: Duration = Duration::from_secs(2);
 /// Turns of the three, one after the other, so that all meet the same machine.
-const TURNS: usize = 5;
+const TURNS: usize = 3;
 
 /// One of the three.
 struct Case {
+    who: &'static str,
+    server: Server,
     subject: Subject,
     rates: Vec<f64>,
     took: Latency,
 }
 
 impl Case {
-    fn start(folder: &Path, name: &str, enabled: bool, bus: &Bus) -> Self {
-        let dir = folder.join(name);
-        std::fs::create_dir(&dir).expect("a folder");
+    fn start(dir: &Path, who: &'static str, enabled: bool, bus: &Bus) -> Self {
         let more = format!(
             "[notifications]\nenabled = {enabled}\ncatch_up = \"0s\"\n[[notify]]\ntype = \"tick\"\n\
              title = \"Tick {{{{ data.n }}}}\"\nbody = \"{{{{ data.pad }}}}\"\n"
         );
         let bus = [("DBUS_SESSION_BUS_ADDRESS", bus.address())];
-        Self {
-            subject: Subject::start_with(&dir, "full", &more, &bus),
-            rates: Vec::new(),
-            took: Latency::default(),
-        }
+        let server = Server::start();
+        let subject = Subject::start_with(&dir.join(who.replace(' ', "-")), server.port, "full", &more, &bus);
+        Self { who, server, subject, rates: Vec::new(), took: Latency::default() }
     }
 
-    fn turn(&mut self) {
-        self.rates.push(inbound(&self.subject, BURST));
-        one_by_one(&self.subject, &mut self.took);
+    fn turn(&mut self, scale: &Scale) {
+        let burst = scale.messages / 10;
+        let reader = [self.subject.subscriber().socket()];
+        self.rates.push(rate(burst, push(&self.server, &reader, burst)));
+        self.took.append(one_by_one(&self.subject, &self.server, scale.paced));
     }
 
-    fn rate(&self) -> f64 {
-        Spread::of(&self.rates).median
-    }
-
-    fn p(&self, p: f64) -> f64 {
-        self.took.percentile(p)
+    fn put(&self, figures: &mut Figures) {
+        figures.put("N1", "1 subscriber", self.who, "events/s", Spread::of(&self.rates).median);
+        figures.latency("N2", "server to subscriber, 200/s", self.who, &self.took);
     }
 }
 
 /// The same events with notifications off, on, and on with a service that was stopped.
-pub(crate) fn notices() -> Vec<Row> {
+pub(crate) fn rows(dir: &Path, scale: &Scale, figures: &mut Figures) {
     if !needs::programs(&["dbus-daemon", "dbus-send", "Xvfb", "dunst"]) {
-        return Vec::new();
+        return;
     }
-    let folder = tempfile::Builder::new().prefix("hlb").tempdir().expect("a folder");
     let display = Display::start();
-    let (good, bad) =
-        (Bus::start(&folder.path().join("good"), &[]), Bus::start(&folder.path().join("bad"), &[]));
+    let (good, bad) = (Bus::start(&dir.join("good"), &[]), Bus::start(&dir.join("bad"), &[]));
     let (dunst, halted) = (Dunst::start(&good, &display), Dunst::start(&bad, &display));
     halted.halt();
-    let mut off = Case::start(folder.path(), "off", false, &good);
-    let mut on = Case::start(folder.path(), "on", true, &good);
-    let mut hangs = Case::start(folder.path(), "hangs", true, &bad);
+    let mut off = Case::start(dir, "notifications off", false, &good);
+    let mut on = Case::start(dir, "notifications on", true, &good);
+    let mut hangs = Case::start(dir, "notifications on a desktop that hangs", true, &bad);
     let mut most_shown = 0;
     for _ in 0..TURNS {
-        off.turn();
+        off.turn(scale);
         let before = dunst.shown().len();
-        on.turn();
+        on.turn(scale);
         most_shown = most_shown.max(dunst.shown().len() - before);
-        hangs.turn();
+        hangs.turn(scale);
     }
-    let shown = f64::from(u32::try_from(most_shown).unwrap_or(u32::MAX));
-    vec![
-        row("N1 notifications off: events stored and delivered", "events/s", off.rate()),
-        row("N1 notifications on: events stored and delivered", "events/s", on.rate()),
-        row("N1 on, the service stopped: events stored and delivered", "events/s", hangs.rate()),
-        row("N1 on / off", "ratio", on.rate() / off.rate()),
-        row("N1 on, the service stopped / off", "ratio", hangs.rate() / off.rate()),
-        row("N2 notifications off: push to event, p50", "µs", off.p(50.0)),
-        row("N2 notifications off: push to event, p99", "µs", off.p(99.0)),
-        row("N2 notifications on: push to event, p50", "µs", on.p(50.0)),
-        row("N2 notifications on: push to event, p99", "µs", on.p(99.0)),
-        row("N2 on, the service stopped: push to event, p50", "µs", hangs.p(50.0)),
-        row("N2 on, the service stopped: push to event, p99", "µs", hangs.p(99.0)),
-        row("N2 p50 on / off", "ratio", on.p(50.0) / off.p(50.0)),
-        row("N2 p99 on / off", "ratio", on.p(99.0) / off.p(99.0)),
-        row("N2 p50 on, the service stopped / off", "ratio", hangs.p(50.0) / off.p(50.0)),
-        row("N2 p99 on, the service stopped / off", "ratio", hangs.p(99.0) / off.p(99.0)),
-        row("N3 most notifications shown in one turn", "", shown),
-    ]
-}
-
-/// One event at a time: from the app's wish that the server push one, over the server, to the event in
-/// the hands of a subscriber.
-fn one_by_one(subject: &Subject, took: &mut Latency) {
-    let mut control = subject.app().expect("it serves");
-    let mut app = subject.app().expect("it serves");
-    app.call("events.subscribe", &json!({"from": "now", "types": ["tick"]})).expect("subscribed");
-    let push = json!({"jsonrpc": "2.0", "method": "messages.send", "params": {
-        "type": "dev.control", "delivery": "ephemeral", "data": {"do": "push", "event": "tick"}}});
-    let push = format!("{push}\n");
-    let begin = now();
-    let mut n = 0;
-    while begin.elapsed() < LASTS {
-        n += 1;
-        pace(begin, n, PER_SECOND);
-        let at = now();
-        control.write(push.as_bytes());
-        // Other notes come in between: that it has caught up, for one.
-        while !app.read_line().contains(r#""method":"event""#) {}
-        took.add(at.elapsed());
+    for case in [&off, &on, &hangs] {
+        case.put(figures);
     }
+    for (case, who) in [(&on, "on / off"), (&hangs, "on a desktop that hangs / off")] {
+        let rate = |case: &Case| Spread::of(&case.rates).median;
+        figures.put("N1", "1 subscriber", who, "×", rate(case) / rate(&off));
+        for p in [50.0, 99.0] {
+            let ratio = case.took.percentile(p) / off.took.percentile(p);
+            figures.put("N2", format!("server to subscriber, 200/s, p{p}"), who, "×", ratio);
+        }
+    }
+    let what = "most notifications shown in one turn";
+    figures.put("N3", what, "notifications on", "", number(most_shown as u64));
 }
