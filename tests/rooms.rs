@@ -118,7 +118,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jsonschema", &["schema"]),
     ("jiff", &["model", "config", "link", "notify", "daemon", "cli"]),
     ("listenfd", &["ipc"]),
-    ("memchr", &["link"]),
+    ("memchr", &["model", "link", "rpc"]),
     ("minijinja", &["notify"]),
     ("notify", &["link"]),
     ("notify_rust", &["notify"]),

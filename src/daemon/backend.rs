@@ -7,15 +7,15 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::policy::{Policy, word};
+use super::policy::Policy;
 use super::report::Report;
 use super::{metrics, pages};
 use crate::clock::Clock;
-use crate::engine::{self, Command, Fanout, LinkOrder, Waits, level_of};
+use crate::engine::{self, Command, Fanout, LinkOrder, Waits};
 use crate::model::{
-    CursorStatus, Delivery, Durability, ErrorKind, EventRow, Level, LinkState, LinkStatus, Message,
-    MessageId, MessageState, Moved, NoticeEntry, NotificationStatus, Place, Receipt, Refusal, Seq,
-    StatusReport, Timestamp, Transition,
+    CursorStatus, Delivery, ErrorKind, EventRow, LinkState, LinkStatus, Message, MessageId, MessageState,
+    Moved, NoticeEntry, NotificationStatus, Place, Receipt, Refusal, Seq, StatusReport, Timestamp,
+    Transition,
 };
 use crate::rpc::api::{
     Check, MessagesListResult, NotificationsResult, QuarantineListResult, QuarantineRetryResult,
@@ -23,7 +23,7 @@ use crate::rpc::api::{
 };
 use crate::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
-    StatePage,
+    StatePage, Told,
 };
 use crate::rpc::metric;
 use crate::session::Input;
@@ -71,7 +71,7 @@ impl Daemon {
     }
 
     /// Counts what a limit refused.
-    fn note_limit(&self, refusal: &Refusal) {
+    pub(super) fn note_limit(&self, refusal: &Refusal) {
         let named = refusal.extra.get("limit").and_then(serde_json::Value::as_str);
         let limit = if refusal.kind == ErrorKind::TooLarge { Some("server.max_message") } else { named };
         let known = metrics::LIMITS.iter().find(|key| Some(**key) == limit);
@@ -81,7 +81,7 @@ impl Daemon {
     }
 
     /// The message as the store has it, with what this run knows beyond.
-    async fn look(&self, id: MessageId) -> Result<Message, Refusal> {
+    pub(super) async fn look(&self, id: MessageId) -> Result<Message, Refusal> {
         let view = self.engine.look(id.clone()).await?;
         let mut message = self.store.get(&id).await?.ok_or_else(|| not_found(&id))?.message;
         if let Some(view) = view {
@@ -127,69 +127,11 @@ impl Daemon {
         }
         Ok(found)
     }
-
-    /// Hands an ephemeral message to the loop: its place in the order of sends is taken now.
-    fn ephemeral(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
-        let Outgoing { kind, payload, wait, .. } = message;
-        let id = message.id.unwrap_or_else(|| self.clock.uuid().into());
-        let answer = self.engine.ephemeral(id.clone(), kind.into(), payload)?;
-        Ok(Box::pin(async move {
-            let dropped = answer.await?;
-            if let (Some(why), Some(_)) = (&dropped, wait) {
-                return Err(Refusal::new(ErrorKind::NotConnected, format!("the message was dropped: {why}"))
-                    .hint("ephemeral messages go out only while the link is up")
-                    .with("id", id.as_str())
-                    .with("state", MessageState::Dropped.as_str()));
-            }
-            let state = if dropped.is_some() { MessageState::Dropped } else { MessageState::Sent };
-            Ok(Receipt { id, state, durability: Durability::None, duplicate: false, reason: dropped })
-        }))
-    }
-
-    /// Waits until `id` reaches `level`, or ends otherwise, or `timeout` is over.
-    async fn wait(&self, id: &MessageId, level: Level, timeout: Duration) -> Result<MessageState, Refusal> {
-        // Registered first, looked at second: nothing falls between.
-        let mut wait = self.waits.register(id);
-        let mut now = self.look(id.clone()).await?;
-        let outcome = tokio::time::timeout(timeout, async {
-            loop {
-                match level_of(now.state) {
-                    Some(reached) if reached >= level => return Ok(now.state),
-                    None => return Err(ended(id, now.state, now.reason.as_deref())),
-                    Some(_) => {}
-                }
-                let Some(change) = wait.next().await else { return Ok(now.state) };
-                now.state = change.moved.state;
-                now.reason = change.moved.reason;
-                if change.finished && level_of(now.state).is_some_and(|reached| reached < level) {
-                    return Err(ended(id, now.state, now.reason.as_deref()));
-                }
-            }
-        })
-        .await;
-        outcome.unwrap_or_else(|_| {
-            Err(Refusal::new(
-                ErrorKind::Timeout,
-                format!("the message did not get as far as `{}` in time; it stays queued", word(level)),
-            )
-            .hint(format!("nothing is lost: `holdline ctl messages show {id}` says where it is"))
-            .with("id", id.as_str())
-            .with("state", now.state.as_str()))
-        })
-    }
 }
 
 fn not_found(id: &MessageId) -> Refusal {
     Refusal::new(ErrorKind::NotFound, format!("there is no message {id}"))
         .hint("finished messages are kept for outbox.keep_finished and keep_finished_age")
-}
-
-fn ended(id: &MessageId, state: MessageState, reason: Option<&str>) -> Refusal {
-    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    Refusal::new(ErrorKind::Ended, format!("the message ended as `{}`{why}", state.as_str()))
-        .hint(format!("`holdline ctl messages show {id}` tells its story"))
-        .with("id", id.as_str())
-        .with("state", state.as_str())
 }
 
 /// The way in for connections: the daemon behind a cheap handle, as futures outlive calls.
@@ -224,12 +166,12 @@ impl Backend for Shared {
         self.0.metrics()
     }
 
-    fn count(&self, metric: &'static str) {
+    fn count_more(&self, metric: &'static str, more: u64) {
         match metric {
             metric::CLIENTS_REFUSED | metric::LINES_REFUSED => {
-                self.0.fanout.count_as("limit_hits_total", metric);
+                self.0.fanout.count_more("limit_hits_total", metric, more);
             }
-            counted => self.0.fanout.count(counted),
+            counted => self.0.fanout.count_more(counted, "", more),
         }
     }
 
@@ -240,25 +182,21 @@ impl Backend for Shared {
     async fn send(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
         let policy = self.0.policy();
         let (wait, timeout) = (message.wait, message.timeout);
-        let raw = message.clone();
         let new = policy.apply(message).inspect_err(|refusal| self.0.note_limit(refusal))?;
         if new.delivery == Delivery::Ephemeral {
-            return self.0.ephemeral(raw);
+            return self.0.ephemeral(new, wait);
         }
         let durability = policy.durability;
         let pending = self.0.store.submit(new).await?;
         let daemon = Arc::clone(&self.0);
         Ok(Box::pin(async move {
             let inserted = pending.await.inspect_err(|refusal| daemon.note_limit(refusal))?;
-            let store::Inserted { id, mut state, duplicate } = inserted;
-            if let Some(level) = wait.filter(|level| *level > Level::Queued) {
-                state = daemon.wait(&id, level, timeout).await?;
-            } else if duplicate && state == MessageState::Queued {
-                // Where it really is: on the wire, perhaps.
-                state = daemon.look(id.clone()).await.map_or(state, |message| message.state);
-            }
-            Ok(Receipt { id, state, durability, duplicate, reason: None })
+            daemon.receipt(inserted, durability, wait, timeout).await
         }))
+    }
+
+    fn post(&self, message: Outgoing, told: Told) -> Result<(), (Outgoing, Told)> {
+        self.0.post(message, told)
     }
 
     async fn request(&self, request: Asked) -> Result<Pending<RequestResult>, Refusal> {

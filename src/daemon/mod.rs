@@ -29,6 +29,7 @@ mod renewal;
 mod replaced;
 mod report;
 mod request;
+mod sends;
 mod serve;
 mod shield;
 mod shutdown;

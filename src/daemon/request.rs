@@ -1,7 +1,5 @@
 //! Requests: sent once, never stored, answered by the server's own reply.
 
-use std::sync::Arc;
-
 use serde_json::value::RawValue;
 
 use super::backend::Daemon;
@@ -17,7 +15,7 @@ pub(super) async fn request(daemon: &Daemon, request: Asked) -> Result<Pending<R
     let Asked { kind, payload, id, timeout } = request;
     daemon.policy().check_request(&kind, &payload)?;
     let id = id.unwrap_or_else(|| daemon.clock.uuid().into());
-    let reply = daemon.engine.request(id.clone(), Arc::from(kind), payload).await?;
+    let reply = daemon.engine.request(id.clone(), kind, payload).await?;
     Ok(Box::pin(async move {
         let outcome = match tokio::time::timeout(timeout, reply).await {
             Ok(outcome) => outcome,

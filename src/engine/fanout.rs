@@ -82,7 +82,8 @@ impl Fanout {
         self.count_more(name, of, 1);
     }
 
-    fn count_more(&self, name: &'static str, of: &'static str, more: u64) {
+    /// Counts `more` of `name` of the kind `of`; empty where there are no kinds.
+    pub fn count_more(&self, name: &'static str, of: &'static str, more: u64) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((name, of)).or_default() += more;
     }
 

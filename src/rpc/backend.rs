@@ -17,6 +17,8 @@ use crate::model::{
     Moved, NoticeEntry, Payload, Receipt, Refusal, Seq, StatusReport, Timestamp, Transition, TypeGlob,
 };
 
+pub use super::receipts::Told;
+
 /// An answer that is still to come.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>;
 
@@ -43,7 +45,7 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// Its type; `text` and `binary` for raw frames.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Its body; JSON is compact.
     pub payload: Payload,
     /// The app's id for it.
@@ -66,7 +68,7 @@ pub struct Outgoing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Its type; `text` and `binary` for raw frames.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Its body; JSON is compact.
     pub payload: Payload,
     /// The app's id for it.
@@ -159,8 +161,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Prometheus text.
     fn metrics(&self) -> String;
 
+    /// Adds to a counter.
+    fn count_more(&self, metric: &'static str, more: u64);
+
     /// Adds one to a counter.
-    fn count(&self, metric: &'static str);
+    fn count(&self, metric: &'static str) {
+        self.count_more(metric, 1);
+    }
 
     /// Sets a gauge.
     fn gauge(&self, metric: &'static str, value: i64);
@@ -169,6 +176,12 @@ pub trait Backend: Send + Sync + 'static {
     /// which is the order of these calls; the answer inside follows after the commit (or when
     /// the level waited for is reached).
     async fn send(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal>;
+
+    /// As [`Backend::send`], at once and without a future: what comes of the message goes to `told`.
+    ///
+    /// # Errors
+    /// Hands both back where that cannot be without waiting; nothing has happened then.
+    fn post(&self, message: Outgoing, told: Told) -> Result<(), (Outgoing, Told)>;
 
     /// Sends a request, which is never stored. Comes back once it has its place in the order of
     /// requests; the answer inside is the server's reply. Dropped, it is forgotten.

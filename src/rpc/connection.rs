@@ -9,22 +9,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::api::ClosingNote;
 use super::clients::Entry;
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, MAX_UNANSWERED};
 use super::error::{ErrorObject, INVALID_REQUEST, PARSE_ERROR};
 use super::framing::{FrameError, Reader};
 use super::message::{Id, Incoming, notification, refusal, to_json};
 use super::out::{self, Outbox, WriteError};
+use super::receipts::{Late, Receipts};
 use super::{Shared, metric};
 use crate::model::{ErrorKind, Peer, Refusal};
 
 /// Subscriptions of one connection.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 1_000;
+
+/// All of what may be unanswered.
+#[allow(clippy::cast_possible_truncation, reason = "a few thousand")]
+const EVERY_ANSWER: u32 = MAX_UNANSWERED as u32;
+
+/// Requests that are taken in a row before others get their turn.
+const AT_ONCE: usize = 256;
 
 /// How long an app that closed its half may wait for the answers it asked for.
 const LINGER: Duration = Duration::from_secs(35);
@@ -36,6 +45,9 @@ const PARTING: Duration = Duration::from_secs(1);
 pub(super) struct Client {
     pub(super) shared: Arc<Shared>,
     pub(super) out: Outbox,
+    /// Requests that may be begun and not answered.
+    pub(super) unanswered: Arc<Semaphore>,
+    pub(super) receipts: Arc<Receipts>,
     pub(super) entry: Entry,
     /// The connection ends: subscriptions do too.
     ending: CancellationToken,
@@ -129,12 +141,15 @@ where
     let (from, to) = tokio::io::split(stream);
     let reader = Reader::new(from, shared.limits.max_line);
     let (out, lines) = out::buffer();
+    let unanswered = Arc::new(Semaphore::new(MAX_UNANSWERED));
+    let receipts = Receipts::new(Arc::clone(&unanswered));
     let (gone, finished) = (CancellationToken::new(), CancellationToken::new());
     let writer = tokio::spawn({
         let (framing, backend) = (reader.framing(), Arc::clone(&shared.backend));
         let (ended, finished) = (gone.clone().drop_guard(), finished.clone());
+        let receipts = Arc::clone(&receipts);
         async move {
-            if let Err(WriteError::Slow) = out::write(to, lines, framing, finished).await {
+            if let Err(WriteError::Slow) = out::write(to, lines, receipts, framing, finished).await {
                 backend.count(metric::SLOW_CLOSED);
                 tracing::warn!(pid = peer.pid, "an app was cut off: it read nothing for too long");
             }
@@ -144,6 +159,8 @@ where
     let client = Arc::new(Client {
         entry: Entry::new(Arc::clone(&shared.clients), Arc::clone(&shared.backend), peer),
         out,
+        unanswered,
+        receipts,
         ending: CancellationToken::new(),
         last_subscription: AtomicU64::new(0),
         subscriptions: Mutex::default(),
@@ -167,6 +184,23 @@ async fn converse<R: AsyncRead + Unpin>(
 ) -> End {
     let mut dispatch = Dispatch::new(client);
     loop {
+        // What has come already needs no looking around in between.
+        for _ in 0..AT_ONCE {
+            let Some(bytes) = reader.here() else { break };
+            if let Some(incoming) = dispatch.post(Incoming::parse(bytes)) {
+                let size = bytes.len();
+                tokio::select! {
+                    biased;
+                    () = gone.cancelled() => return End::Gone,
+                    () = dispatch.take(incoming, size, tasks) => {}
+                }
+                if shutdown.is_cancelled() {
+                    return End::Stopping;
+                }
+            }
+        }
+        dispatch.count();
+        tokio::task::yield_now().await;
         let bytes = tokio::select! {
             biased;
             () = gone.cancelled() => return End::Gone,
@@ -175,6 +209,10 @@ async fn converse<R: AsyncRead + Unpin>(
                 Err(error) if error.is_panic() => return End::Panicked,
                 _ => continue,
             },
+            () = client.receipts.lately.notified() => {
+                wait_for_late(client, tasks);
+                continue;
+            }
             read = reader.next() => match read {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => return End::Finished,
@@ -190,11 +228,21 @@ async fn converse<R: AsyncRead + Unpin>(
                 }
             },
         };
-        tokio::select! {
-            biased;
-            () = gone.cancelled() => return End::Gone,
-            () = dispatch.take(Incoming::parse(bytes), bytes.len(), tasks) => {}
+        if let Some(incoming) = dispatch.post(Incoming::parse(bytes)) {
+            let size = bytes.len();
+            tokio::select! {
+                biased;
+                () = gone.cancelled() => return End::Gone,
+                () = dispatch.take(incoming, size, tasks) => {}
+            }
         }
+    }
+}
+
+/// Waits beside all else for what comes of messages behind their commit.
+fn wait_for_late(client: &Client, tasks: &mut JoinSet<()>) {
+    for Late { told, rest } in client.receipts.take_late() {
+        tasks.spawn(async move { told.now(rest.await) });
     }
 }
 
@@ -221,7 +269,16 @@ async fn part(
             // Nobody reads it where the connection broke meanwhile.
             let _ = client.out.push(last).await;
         }
-        while tasks.join_next().await.is_some() {}
+        // All tasks are through, and all requests answered.
+        loop {
+            wait_for_late(&client, &mut tasks);
+            tokio::select! {
+                biased;
+                () = client.receipts.lately.notified() => {}
+                Some(_) = tasks.join_next() => {}
+                _ = client.unanswered.acquire_many(EVERY_ANSWER), if tasks.is_empty() => break,
+            }
+        }
     };
     tokio::select! {
         () = gone.cancelled() => {}

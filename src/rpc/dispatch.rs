@@ -11,6 +11,7 @@ use super::call::{Answer, Begun, Caller, Method, Order, Outcome, Step, Task};
 use super::connection::Client;
 use super::error::{ErrorObject, METHOD_NOT_FOUND};
 use super::message::{Call, Id, Incoming, Malformed, answer, refusal};
+use super::receipts::MAX_ID;
 use super::{methods, metric};
 
 /// Requests of one connection that may be unanswered; then it is not read.
@@ -26,7 +27,8 @@ const PAGE_BYTES: usize = 256 * 1024;
 /// Begins the calls of one connection.
 pub(super) struct Dispatch {
     client: Arc<Client>,
-    unanswered: Arc<Semaphore>,
+    /// Requests that were begun and are not counted yet.
+    begun: u64,
     /// Bytes of requests that are not carried out yet.
     held: Arc<Semaphore>,
     max_held: usize,
@@ -52,10 +54,40 @@ impl Dispatch {
         let max_held = client.shared.limits.max_line.saturating_mul(2).min(Semaphore::MAX_PERMITS);
         Self {
             client: Arc::clone(client),
-            unanswered: Arc::new(Semaphore::new(MAX_UNANSWERED)),
+            begun: 0,
             held: Arc::new(Semaphore::new(max_held)),
             max_held,
             working: Arc::new(Semaphore::new(MAX_WORKING)),
+        }
+    }
+
+    /// Hands a message in that needs nothing but its place in line: the way of nearly all of them, and
+    /// the shortest. Anything else comes back, and is for [`Dispatch::take`].
+    pub(super) fn post<'a>(&mut self, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
+        let Incoming::Single(Ok(call)) = &incoming else { return Some(incoming) };
+        let short = call.id.as_ref().is_none_or(|id| id.as_json().len() <= MAX_ID);
+        if call.method != <methods::send::Send as super::call::Call>::NAME || !short {
+            return Some(incoming);
+        }
+        let Some(message) = call.params.and_then(methods::send::plain) else { return Some(incoming) };
+        let Some(told) = self.client.receipts.expect(call.id.as_ref()) else { return Some(incoming) };
+        match message {
+            Err(refusal) => told.now(Err(refusal)),
+            Ok(message) => {
+                if let Err((_, told)) = self.client.shared.backend.post(message, told) {
+                    told.withdraw();
+                    return Some(incoming);
+                }
+            }
+        }
+        self.begun += 1;
+        None
+    }
+
+    /// Tells how many requests were begun since it was told last.
+    pub(super) fn count(&mut self) {
+        if self.begun > 0 {
+            self.client.shared.backend.count_more(metric::REQUESTS, std::mem::take(&mut self.begun));
         }
     }
 
@@ -81,7 +113,8 @@ impl Dispatch {
     async fn share(&self, calls: usize, size: usize) -> Share {
         // Neither semaphore is ever closed.
         let number = |count: usize, most: usize| u32::try_from(count.min(most)).unwrap_or(u32::MAX);
-        let calls = Arc::clone(&self.unanswered).acquire_many_owned(number(calls, MAX_UNANSWERED)).await.ok();
+        let unanswered = Arc::clone(&self.client.unanswered);
+        let calls = unanswered.acquire_many_owned(number(calls, MAX_UNANSWERED)).await.ok();
         let bytes = Arc::clone(&self.held).acquire_many_owned(number(size, self.max_held)).await.ok();
         (calls, bytes)
     }
@@ -108,11 +141,13 @@ impl Dispatch {
                 }
             }
             Ok(Turn::Placed(rest)) => {
-                let (calls, bytes) = share;
-                drop(bytes);
+                let (calls, mut bytes) = share;
+                if id.as_ref().is_none_or(|id| id.as_json().len() <= MAX_ID) {
+                    bytes = None;
+                }
                 tasks.spawn(async move {
                     finish(&client, id.as_ref(), rest.await).await;
-                    drop(calls);
+                    drop((calls, bytes));
                 });
             }
             Ok(Turn::Asked(begun)) => {

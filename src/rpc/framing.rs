@@ -1,8 +1,10 @@
 //! Where one message ends and the next begins: a line each, or header framing as language
 //! servers speak it where the first bytes are `Content-Length:`.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -17,12 +19,15 @@ const MAX_HEADERS: usize = 4 * 1024;
 /// What a connection with header framing begins with, in any case.
 const CONTENT_LENGTH: &[u8] = b"content-length:";
 
-/// Room made for a read within a message …
+/// Room made for the first read, …
+const FIRST: usize = 1024;
+
+/// … for one within a message, …
 const CHUNK: usize = 16 * 1024;
 
-/// … and for the first one of a message. Most fit into it, and an app that says nothing costs no
-/// more than this.
-const FIRST: usize = 1024;
+/// … and at most, for an app that fills what it is given: many short messages are taken from the
+/// system at once then.
+const BUSY: usize = 64 * 1024;
 
 /// Room that is kept while a message that is too long is skipped.
 const KEPT: usize = 64 * 1024;
@@ -37,6 +42,22 @@ pub enum Framing {
 }
 
 impl Framing {
+    /// What `write` writes, with what tells it apart.
+    pub(crate) fn frame_with(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Lines => {
+                write(out);
+                out.push(b'\n');
+            }
+            Self::Headers => {
+                let mut message = Vec::new();
+                write(&mut message);
+                out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", message.len()).as_bytes());
+                out.append(&mut message);
+            }
+        }
+    }
+
     /// `message` with what tells it apart.
     pub fn frame(self, message: &str, out: &mut Vec<u8>) {
         match self {
@@ -83,6 +104,8 @@ pub struct Reader<R> {
     searched: usize,
     framing: Arc<OnceLock<Framing>>,
     limit: usize,
+    /// Room for the next read.
+    room: usize,
     deadline: Option<Instant>,
 }
 
@@ -113,6 +136,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             searched: 0,
             framing: Arc::default(),
             limit,
+            room: FIRST,
             deadline: None,
         }
     }
@@ -130,15 +154,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// See [`FrameError`]; nothing can be read afterwards.
     pub async fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
         let (start, end) = loop {
-            match self.front()? {
-                Front::Message { start, end, next } => {
-                    self.used = next;
-                    self.searched = 0;
-                    self.deadline = None;
-                    if !self.buffer[start..end].trim_ascii().is_empty() {
-                        break (start, end);
-                    }
-                }
+            match self.whole()? {
+                Front::Message { start, end, .. } => break (start, end),
                 Front::Part => {
                     if self.fill().await? == 0 {
                         return Ok(None);
@@ -151,6 +168,31 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
         };
         Ok(Some(&self.buffer[start..end]))
+    }
+
+    /// The next message, where it is here already in whole. None: [`Reader::next`] knows more.
+    pub fn here(&mut self) -> Option<&[u8]> {
+        // Whatever is wrong is found once more by `next`: nothing was taken for it.
+        match self.whole() {
+            Ok(Front::Message { start, end, .. }) => Some(&self.buffer[start..end]),
+            Ok(Front::Part | Front::TooLong(_)) | Err(_) => None,
+        }
+    }
+
+    /// Takes the next message that is not blank off the buffer, where it is there in whole.
+    fn whole(&mut self) -> Result<Front, FrameError> {
+        loop {
+            let front = self.front()?;
+            let Front::Message { start, end, next } = front else {
+                return Ok(front);
+            };
+            self.used = next;
+            self.searched = 0;
+            self.deadline = None;
+            if !self.buffer[start..end].trim_ascii().is_empty() {
+                return Ok(front);
+            }
+        }
     }
 
     fn front(&mut self) -> Result<Front, FrameError> {
@@ -176,12 +218,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     fn line(&mut self) -> Front {
         let start = self.used;
         let rest = &self.buffer[start..];
-        match rest[self.searched..].iter().position(|byte| *byte == b'\n') {
+        match memchr::memchr(b'\n', &rest[self.searched..]) {
             Some(at) => {
                 let end = start + self.searched + at;
                 let bare = if self.buffer[..end].ends_with(b"\r") && end > start { end - 1 } else { end };
                 if bare - start > self.limit {
-                    self.used = end + 1;
                     return Front::TooLong(Skip::Bytes(0));
                 }
                 Front::Message { start, end: bare, next: end + 1 }
@@ -207,7 +248,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let start = self.used + headers + 4;
         let there = self.buffer.len() - start;
         let Some(length) = usize::try_from(length).ok().filter(|length| *length <= self.limit) else {
-            self.used = self.buffer.len();
             return Ok(Front::TooLong(Skip::Bytes(length.saturating_sub(there as u64))));
         };
         if there < length {
@@ -221,15 +261,43 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.buffer.drain(..self.used);
         self.used = 0;
         if self.buffer.is_empty() {
-            self.buffer.shrink_to(FIRST);
-            self.buffer.reserve(FIRST);
-            return Ok(self.from.read_buf(&mut self.buffer).await?);
+            return Ok(poll_fn(|context| self.poll_first(context)).await?);
         }
-        self.buffer.reserve(CHUNK);
+        let room = self.room.max(CHUNK);
+        self.buffer.reserve(room);
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + WHOLE_WITHIN);
         match timeout_at(deadline, self.from.read_buf(&mut self.buffer)).await {
-            Ok(read) => Ok(read?),
+            Ok(read) => {
+                let read = read?;
+                self.learn(read, room);
+                Ok(read)
+            }
             Err(_) => Err(FrameError::Stalled),
+        }
+    }
+
+    /// Reads into an empty buffer, which there is only while something comes: an app that says
+    /// nothing holds no memory here.
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.buffer.capacity() != self.room {
+            self.buffer = Vec::with_capacity(self.room);
+        }
+        let room = self.buffer.capacity();
+        let read = std::pin::pin!(self.from.read_buf(&mut self.buffer)).poll(context);
+        match &read {
+            Poll::Pending => self.buffer = Vec::new(),
+            Poll::Ready(Ok(read)) => self.learn(*read, room),
+            Poll::Ready(Err(_)) => {}
+        }
+        read
+    }
+
+    /// Settles the room for the next read by what this one brought.
+    fn learn(&mut self, read: usize, room: usize) {
+        if read >= room {
+            self.room = (room * 4).min(BUSY);
+        } else if read < room / 8 {
+            self.room = (room / 4).max(FIRST);
         }
     }
 

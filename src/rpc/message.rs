@@ -97,6 +97,12 @@ impl<'a> Incoming<'a> {
         let broken = |error: serde_json::Error| {
             Malformed::new(PARSE_ERROR, format!("the request is no JSON: {error}"))
         };
+        if text.starts_with('{')
+            && let Ok(members) = serde_json::from_str::<Members<'a>>(text)
+        {
+            // What nearly all lines are, read in one go. What this does not fit is looked at closely.
+            return Ok(Self::Single(members.check()));
+        }
         if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
             let raw: &RawValue = serde_json::from_str(text).map_err(broken)?;
             return Ok(Self::Single(call(raw)));
@@ -180,7 +186,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut found = Members::default();
-                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    let name = name.0;
                     let slot = match &*name {
                         "jsonrpc" => &mut found.jsonrpc,
                         "id" => &mut found.id,
@@ -238,7 +245,7 @@ impl<'a> Members<'a> {
 
 /// A string that is borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The text of an answer with a result.
 #[must_use]
@@ -250,6 +257,27 @@ pub fn answer(id: &Id, result: &str) -> String {
 #[must_use]
 pub fn refusal(id: &Id, error: &ErrorObject) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{},"error":{}}}"#, id.as_json(), to_json(error))
+}
+
+/// Writes an answer with a result.
+#[cfg(feature = "daemon")]
+pub(super) fn write_answer<T: Serialize>(id: &Id, result: &T, out: &mut Vec<u8>) {
+    write_with(id, b",\"result\":", result, out);
+}
+
+/// Writes an answer with an error.
+#[cfg(feature = "daemon")]
+pub(super) fn write_refusal(id: &Id, error: &ErrorObject, out: &mut Vec<u8>) {
+    write_with(id, b",\"error\":", error, out);
+}
+
+#[cfg(feature = "daemon")]
+fn write_with<T: Serialize>(id: &Id, name: &[u8], value: &T, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_json().as_bytes());
+    out.extend_from_slice(name);
+    serde_json::to_writer(&mut *out, value).expect("types of the contract always have a JSON form");
+    out.push(b'}');
 }
 
 /// The text of a notification.

@@ -40,6 +40,8 @@ mod openrpc;
 #[cfg(feature = "daemon")]
 mod out;
 #[cfg(feature = "daemon")]
+mod receipts;
+#[cfg(feature = "daemon")]
 mod server;
 #[cfg(feature = "daemon")]
 mod splice;

@@ -3,8 +3,11 @@
 //! Whoever has something to say waits for room, so a slow reader holds up nobody but those who
 //! serve it, and what they hold is bounded by this buffer.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -13,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::framing::Framing;
+use super::receipts::{Ready, Receipts};
 
 /// Messages that wait to be written.
 pub(super) const MAX_LINES: usize = 64;
@@ -25,6 +29,9 @@ pub(super) const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Bytes that go out in one write, where so much is there.
 const WRITE: usize = 64 * 1024;
+
+/// Bytes of room that are kept while there is nothing to write.
+const KEPT: usize = 4 * 1024;
 
 /// How often is looked whether an app that writes no more still reads.
 const LOOK: Duration = Duration::from_secs(1);
@@ -88,61 +95,124 @@ pub(super) enum WriteError {
     Io(#[from] io::Error),
 }
 
-/// Writes what is put into the buffer until its last [`Outbox`] is gone. `framing` says how
-/// messages are told apart, where the app has shown it by then. `finished`: the app writes no more.
+/// Writes what is put into the buffer until its last [`Outbox`] is gone, and receipts as they come.
+/// `framing` says how messages are told apart, where the app has shown it by then. `finished`: the
+/// app writes no more.
 pub(super) async fn write<W: AsyncWrite + Unpin>(
-    mut to: W,
-    Lines(mut lines): Lines,
+    to: W,
+    Lines(lines): Lines,
+    receipts: Arc<Receipts>,
     framing: Arc<OnceLock<Framing>>,
     finished: CancellationToken,
 ) -> Result<(), WriteError> {
+    let mut writer = Writer { to, lines, receipts, ready: VecDeque::new(), took: Vec::new() };
     let mut bytes = Vec::new();
     let mut taken = Vec::new();
-    while let Some(first) = next(&mut to, &mut lines, &finished).await? {
+    while let Some(first) = writer.next(&mut bytes, &finished).await? {
         let framing = framing.get().copied().unwrap_or(Framing::Lines);
+        let mut answered = 0;
         let mut next = Some(first);
-        while let Some(line) = next {
-            framing.frame(&line.text, &mut bytes);
-            taken.push(line);
-            next = if bytes.len() < WRITE { lines.try_recv().ok() } else { None };
+        while let Some(piece) = next {
+            match piece {
+                Piece::Line(line) => {
+                    framing.frame(&line.text, &mut bytes);
+                    taken.push(line);
+                }
+                Piece::Receipt(ready) => {
+                    ready.write(framing, &mut bytes);
+                    answered += 1;
+                }
+            }
+            next = if bytes.len() < WRITE { writer.there() } else { None };
         }
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            let accepted = timeout(ACCEPTED_WITHIN, to.write(rest)).await.map_err(|_| WriteError::Slow)??;
+            let accepted =
+                timeout(ACCEPTED_WITHIN, writer.to.write(rest)).await.map_err(|_| WriteError::Slow)??;
             if accepted == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
             rest = &rest[accepted..];
         }
-        timeout(ACCEPTED_WITHIN, to.flush()).await.map_err(|_| WriteError::Slow)??;
+        timeout(ACCEPTED_WITHIN, writer.to.flush()).await.map_err(|_| WriteError::Slow)??;
+        writer.receipts.written(answered);
         for line in taken.drain(..) {
             if let Some(written) = line.written {
                 written();
             }
         }
         bytes.clear();
-        bytes.shrink_to(WRITE);
     }
     Ok(())
 }
 
-/// The next line; none when there will be no more. An app that closed its half may have gone
-/// altogether, and then waits for nothing: the system tells that only to those who write, be it
-/// nothing at all.
-async fn next<W: AsyncWrite + Unpin>(
-    to: &mut W,
-    lines: &mut mpsc::Receiver<Line>,
-    finished: &CancellationToken,
-) -> Result<Option<Line>, WriteError> {
-    tokio::select! {
-        biased;
-        line = lines.recv() => return Ok(line),
-        () = finished.cancelled() => {}
-    }
-    loop {
-        timeout(ACCEPTED_WITHIN, to.write(&[])).await.map_err(|_| WriteError::Slow)??;
-        if let Ok(line) = timeout(LOOK, lines.recv()).await {
-            return Ok(line);
+/// One thing to write.
+enum Piece {
+    Line(Line),
+    Receipt(Ready),
+}
+
+struct Writer<W> {
+    to: W,
+    lines: mpsc::Receiver<Line>,
+    receipts: Arc<Receipts>,
+    /// Receipts that were taken and are not written.
+    ready: VecDeque<Ready>,
+    /// Only for taking them, empty in between.
+    took: Vec<Ready>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// What is there to be written.
+    fn there(&mut self) -> Option<Piece> {
+        match self.receipt() {
+            Some(ready) => Some(Piece::Receipt(ready)),
+            None => self.lines.try_recv().ok().map(Piece::Line),
         }
+    }
+
+    fn receipt(&mut self) -> Option<Ready> {
+        if self.ready.is_empty() {
+            self.receipts.take(&mut self.took);
+            self.ready.extend(self.took.drain(..));
+        }
+        self.ready.pop_front()
+    }
+
+    /// The next piece; none when there will be no more. An app that closed its half may have gone
+    /// altogether, and then waits for nothing: the system tells that only to those who write, be it
+    /// nothing at all.
+    async fn next(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        finished: &CancellationToken,
+    ) -> Result<Option<Piece>, WriteError> {
+        if let Some(piece) = self.there() {
+            return Ok(Some(piece));
+        }
+        // What a busy hour needed is not kept over a quiet one.
+        self.took.shrink_to(KEPT / size_of::<Ready>());
+        self.ready.shrink_to(KEPT / size_of::<Ready>());
+        bytes.shrink_to(KEPT);
+        tokio::select! {
+            biased;
+            piece = poll_fn(|context| self.poll_next(context)) => return Ok(piece),
+            () = finished.cancelled() => {}
+        }
+        loop {
+            timeout(ACCEPTED_WITHIN, self.to.write(&[])).await.map_err(|_| WriteError::Slow)??;
+            if let Ok(piece) = timeout(LOOK, poll_fn(|context| self.poll_next(context))).await {
+                return Ok(piece);
+            }
+        }
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        // Registered first, looked at second: nothing falls between.
+        self.receipts.register(context.waker());
+        if let Some(ready) = self.receipt() {
+            return Poll::Ready(Some(Piece::Receipt(ready)));
+        }
+        self.lines.poll_recv(context).map(|line| line.map(Piece::Line))
     }
 }

@@ -71,8 +71,8 @@ pub(super) fn event_note(
 /// A server's JSON may have line breaks between its tokens (never within a string); ours ends a
 /// message with one.
 fn one_line(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        Cow::Owned(json::compact(text))
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        json::compact(text)
     } else {
         Cow::Borrowed(text)
     }

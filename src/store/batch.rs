@@ -6,7 +6,7 @@ use super::dedupe::Windows;
 use super::desk::Desk;
 use super::ends::{Ended, ended};
 use super::outbox;
-use super::request::{Answers, ClientAsk};
+use super::request::{Answered, Answers, ClientAsk};
 use super::trouble::Trouble;
 use super::{cursors, deeds, inbox, memory, quarantine, retention};
 use crate::model::{Appended, Judged, NewRow, Record, Recorded};
@@ -131,6 +131,10 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
         ClientAsk::Send(new, reply) => {
             let outcome = outbox::insert(desk, &new);
             answers.hold(reply, outcome)
+        }
+        ClientAsk::Post(new, Answered(reply)) => {
+            let outcome = outbox::insert(desk, &new);
+            answers.hold_for(reply, outcome)
         }
         ClientAsk::Act(id, deed, reply) => {
             let outcome = deeds::act(desk, &id, deed);

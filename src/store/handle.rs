@@ -18,7 +18,7 @@ use super::files::{Folder, file_bytes};
 use super::open::{self, OpenError};
 use super::pulse::Pulse;
 use super::reader::{self, Question};
-use super::request::{ClientAsk, EngineAsk};
+use super::request::{Answered, ClientAsk, EngineAsk};
 use super::trouble::gone;
 use super::writer::{self, Room, Writer};
 use super::{
@@ -86,6 +86,22 @@ pub(super) struct Inner {
 
 #[derive(Debug)]
 struct Waker(Thread);
+
+/// A place in line that is kept for one message.
+#[derive(Debug)]
+pub struct Slot<'a> {
+    place: mpsc::Permit<'a, ClientAsk>,
+    writer: &'a Waker,
+}
+
+impl Slot<'_> {
+    /// As [`Store::submit`], at once. `answered` is called after the commit, on the thread that
+    /// writes, so it must not wait; where the store is closed first it may be dropped instead.
+    pub fn post(self, new: NewMessage, answered: impl FnOnce(Result<Inserted, Refusal>) + Send + 'static) {
+        self.place.send(ClientAsk::Post(Box::new(new), Answered(Box::new(answered))));
+        self.writer.0.unpark();
+    }
+}
 
 impl Drop for Waker {
     fn drop(&mut self) {
@@ -230,6 +246,13 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.hand_in(ClientAsk::Send(Box::new(new), reply)).await?;
         Ok(async move { answer.await.map_err(|_| gone())? })
+    }
+
+    /// A place in the line of [`Store::submit`], where there is one without waiting for it.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot<'_>> {
+        let place = self.inner.clients.try_reserve().ok()?;
+        Some(Slot { place, writer: &self.inner.writer })
     }
 
     /// Takes a queued, parked or uncertain message back.

@@ -61,7 +61,7 @@ pub use checkup::Checkup;
 pub use commits::Commits;
 pub use disk::FLOOR;
 pub use glance::{Content, Glance, Ground, glance, ground};
-pub use handle::{CLOSE_WAIT, Opened, Store};
+pub use handle::{CLOSE_WAIT, Opened, Slot, Store};
 pub use open::OpenError;
 use open::Stop;
 

@@ -19,10 +19,21 @@ pub(super) enum EngineAsk {
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
+/// Takes the answer to a message, on the writer's thread: it waits for nothing.
+pub(super) struct Answered(pub(super) Box<dyn FnOnce(Result<Inserted, Refusal>) + Send>);
+
+impl std::fmt::Debug for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answered")
+    }
+}
+
 /// From everyone else.
 #[derive(Debug)]
 pub(super) enum ClientAsk {
     Send(Box<NewMessage>, Reply<Inserted>),
+    /// The same, answered by a call.
+    Post(Box<NewMessage>, Answered),
     Act(MessageId, Deed, Reply<Message>),
     Expire {
         now: Timestamp,
@@ -61,7 +72,10 @@ impl ClientAsk {
 
     /// Bytes it brings, for the bound of a batch.
     pub(super) fn bytes(&self) -> usize {
-        if let Self::Send(new, _) = self { new.payload.len() } else { 0 }
+        match self {
+            Self::Send(new, _) | Self::Post(new, _) => new.payload.len(),
+            _ => 0,
+        }
     }
 
     /// Answers without doing it.
@@ -72,6 +86,7 @@ impl ClientAsk {
         }
         match self {
             Self::Send(_, reply) => no(reply, why),
+            Self::Post(_, Answered(reply)) => reply(Err(why.clone())),
             Self::Act(_, _, reply) => no(reply, why),
             Self::Expire { reply, .. } | Self::NextExpiry(reply) => no(reply, why),
             Self::CursorOpen(_, reply) => no(reply, why),
@@ -116,18 +131,29 @@ impl Answers {
         reply: Reply<T>,
         outcome: Result<T, Trouble>,
     ) -> Result<(), rusqlite::Error> {
+        self.hold_for(
+            // Whoever asked may have gone.
+            move |answer| drop(reply.send(answer)),
+            outcome,
+        )
+    }
+
+    /// The same, where the answer is taken by a call.
+    pub(super) fn hold_for<T: Send + 'static>(
+        &mut self,
+        reply: impl FnOnce(Result<T, Refusal>) + Send + 'static,
+        outcome: Result<T, Trouble>,
+    ) -> Result<(), rusqlite::Error> {
         let (answer, spoils) = match outcome {
             Ok(value) => (Ok(value), None),
             Err(Trouble::Refused(refusal)) => (Err(*refusal), None),
             Err(Trouble::Batch(error)) => (Err(refusal_for(&error)), Some(error)),
         };
         self.0.push(Box::new(move |failed| {
-            let answer = match failed {
+            reply(match failed {
                 None => answer,
                 Some(refusal) => Err(refusal.clone()),
-            };
-            // Whoever asked may have gone.
-            let _ = reply.send(answer);
+            });
         }));
         spoils.map_or(Ok(()), Err)
     }

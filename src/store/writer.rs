@@ -338,7 +338,7 @@ impl Writer {
         }
         let open = state.open.as_mut().expect("begin opened it");
         while let Some(ask) = state.clients.pop_front() {
-            if let (Some(free), ClientAsk::Send(..)) = (self.room.low, &ask) {
+            if let (Some(free), ClientAsk::Send(..) | ClientAsk::Post(..)) = (self.room.low, &ask) {
                 ask.refuse(&too_little_room(free));
                 continue;
             }

@@ -12,7 +12,7 @@ mod messages;
 mod notifications;
 mod quarantine;
 mod request;
-mod send;
+pub(super) mod send;
 mod state;
 mod status;
 mod unsubscribe;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::model::{
@@ -19,7 +20,7 @@ use super::rpc::api::{
 };
 use super::rpc::backend::{
     Asked, Backend, EventsPage, EventsQuery, Identity, MessagesQuery, OpenedCursor, Outgoing, Pending,
-    StatePage,
+    StatePage, Told,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -148,6 +149,61 @@ impl Memory {
         self.lock().stopped
     }
 
+    fn place(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
+        assert!(&*message.kind != "panic", "a fault of ours");
+        if &*message.kind == "full" {
+            return Err(Refusal::new(ErrorKind::QueueFull, "the queue is full").hint("wait, or drop some"));
+        }
+        let mut state = self.lock();
+        let id = message
+            .id
+            .clone()
+            .unwrap_or_else(|| MessageId::new(&format!("made-{}", state.messages.len() + 1)).unwrap());
+        if state.bodies.get(&id).is_some_and(|before| *before != message.payload) {
+            let text = "this id belongs to a message with another body";
+            return Err(Refusal::new(ErrorKind::Conflict, text).with("id", id.as_str()));
+        }
+        let duplicate = state.bodies.insert(id.clone(), message.payload.clone()).is_some();
+        if !duplicate {
+            let (data, text) = match &message.payload {
+                Payload::Json(json) => (serde_json::from_str(json).ok(), None),
+                Payload::Text(text) => (None, Some(text.to_string())),
+                Payload::Binary(_) => (None, None),
+            };
+            state.messages.push(Message {
+                id: id.clone(),
+                kind: message.kind.to_string(),
+                lane: message.lane.unwrap_or_else(|| "default".into()),
+                key: message.key,
+                delivery: message.delivery.unwrap_or_default(),
+                state: MessageState::Queued,
+                attempts: 0,
+                queued_at: NOW,
+                expires_at: message.ttl.map(|ttl| NOW.after(ttl)),
+                reason: None,
+                maybe_delivered: false,
+                data,
+                text,
+                binary: None,
+                history: Vec::new(),
+            });
+        }
+        let receipt = Receipt {
+            id,
+            state: MessageState::Queued,
+            durability: Durability::Full,
+            duplicate,
+            reason: None,
+        };
+        let later = (&*message.kind == "later").then(|| Arc::clone(&self.release));
+        Ok(Box::pin(async move {
+            if let Some(release) = later {
+                release.notified().await;
+            }
+            Ok(receipt)
+        }))
+    }
+
     fn change(&self, id: &MessageId, to: MessageState) -> Result<Message, Refusal> {
         let mut state = self.lock();
         let message = state.messages.iter_mut().find(|message| message.id == *id).ok_or_else(|| no(id))?;
@@ -244,8 +300,8 @@ impl Backend for Memory {
         "# TYPE holdline_clients gauge\n".into()
     }
 
-    fn count(&self, metric: &'static str) {
-        *self.lock().counts.entry(metric).or_default() += 1;
+    fn count_more(&self, metric: &'static str, more: u64) {
+        *self.lock().counts.entry(metric).or_default() += more;
     }
 
     fn gauge(&self, metric: &'static str, value: i64) {
@@ -255,70 +311,34 @@ impl Backend for Memory {
     /// Types that begin with `slow` take their time before they have their place; `later` are
     /// answered only once they are released; `panic` is a fault of ours.
     async fn send(&self, message: Outgoing) -> Result<Pending<Receipt>, Refusal> {
-        assert!(message.kind != "panic", "a fault of ours");
         if message.kind.starts_with("slow") {
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
         }
-        if message.kind == "full" {
-            return Err(Refusal::new(ErrorKind::QueueFull, "the queue is full").hint("wait, or drop some"));
+        self.place(message)
+    }
+
+    /// Those that take their time before they have their place cannot be posted, nor can one in ten
+    /// of the others.
+    fn post(&self, message: Outgoing, told: Told) -> Result<(), (Outgoing, Told)> {
+        if message.kind.starts_with("slow") || self.lock().messages.len() % 10 == 9 {
+            return Err((message, told));
         }
-        let mut state = self.lock();
-        let id = message
-            .id
-            .clone()
-            .unwrap_or_else(|| MessageId::new(&format!("made-{}", state.messages.len() + 1)).unwrap());
-        if state.bodies.get(&id).is_some_and(|before| *before != message.payload) {
-            let text = "this id belongs to a message with another body";
-            return Err(Refusal::new(ErrorKind::Conflict, text).with("id", id.as_str()));
+        let later = &*message.kind == "later";
+        match self.place(message) {
+            Ok(pending) if later => told.later(pending),
+            Ok(pending) => told.now(pending.now_or_never().expect("it is there already")),
+            Err(refusal) => told.now(Err(refusal)),
         }
-        let duplicate = state.bodies.insert(id.clone(), message.payload.clone()).is_some();
-        if !duplicate {
-            let (data, text) = match &message.payload {
-                Payload::Json(json) => (serde_json::from_str(json).ok(), None),
-                Payload::Text(text) => (None, Some(text.to_string())),
-                Payload::Binary(_) => (None, None),
-            };
-            state.messages.push(Message {
-                id: id.clone(),
-                kind: message.kind.clone(),
-                lane: message.lane.unwrap_or_else(|| "default".into()),
-                key: message.key,
-                delivery: message.delivery.unwrap_or_default(),
-                state: MessageState::Queued,
-                attempts: 0,
-                queued_at: NOW,
-                expires_at: message.ttl.map(|ttl| NOW.after(ttl)),
-                reason: None,
-                maybe_delivered: false,
-                data,
-                text,
-                binary: None,
-                history: Vec::new(),
-            });
-        }
-        let receipt = Receipt {
-            id,
-            state: MessageState::Queued,
-            durability: Durability::Full,
-            duplicate,
-            reason: None,
-        };
-        let later = (message.kind == "later").then(|| Arc::clone(&self.release));
-        Ok(Box::pin(async move {
-            if let Some(release) = later {
-                release.notified().await;
-            }
-            Ok(receipt)
-        }))
+        Ok(())
     }
 
     /// The type `later` is answered once it is released, `no` is refused by the server; all others
     /// get their own body back.
     async fn request(&self, request: Asked) -> Result<Pending<RequestResult>, Refusal> {
         let id = request.id.unwrap_or_else(|| MessageId::new("made").unwrap());
-        if request.kind == "no" {
+        if &*request.kind == "no" {
             let refusal = Refusal::new(ErrorKind::Ended, "the server refused the request: too_late");
             return Err(refusal.with("state", "rejected").with("code", "too_late").with("id", id.as_str()));
         }
@@ -328,7 +348,7 @@ impl Backend for Memory {
                 return Err(Refusal::new(ErrorKind::Unsupported, "a reply cannot name such a message"));
             }
         };
-        let later = (request.kind == "later").then(|| Arc::clone(&self.release));
+        let later = (&*request.kind == "later").then(|| Arc::clone(&self.release));
         Ok(Box::pin(async move {
             if let Some(release) = later {
                 release.notified().await;
