@@ -96,6 +96,42 @@ impl Timestamp {
         format!("{:.0}", self.to_jiff())
     }
 
+    /// The text of [`Display`](fmt::Display) in years of four digits. It stands in every event, and
+    /// general formatting would cost more than all else there.
+    fn digits(self) -> Option<[u8; 24]> {
+        const DAY: i64 = 24 * 3_600_000;
+        let (days, rest) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        if !(0..=2_932_894).contains(&days) {
+            return None;
+        }
+        // Days of eras of 400 years that begin with March (Hinnant, chrono-compatible date algorithms).
+        let shifted = days + 719_468;
+        let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let month = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year + i64::from(month <= 2);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let numbers = [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, rest / 3_600_000),
+            (14, 2, rest / 60_000 % 60),
+            (17, 2, rest / 1_000 % 60),
+            (20, 3, rest % 1_000),
+        ];
+        for (at, width, mut number) in numbers {
+            for digit in text[at..at + width].iter_mut().rev() {
+                *digit += u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
+        }
+        Some(text)
+    }
+
     /// As a `jiff` timestamp, clamped to what that can hold.
     #[must_use]
     pub fn to_jiff(self) -> jiff::Timestamp {
@@ -109,7 +145,10 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.to_jiff())
+        match self.digits() {
+            Some(text) => f.write_str(std::str::from_utf8(&text).unwrap_or_default()),
+            None => write!(f, "{:.3}", self.to_jiff()),
+        }
     }
 }
 
@@ -156,4 +195,32 @@ pub struct Moment {
     pub steady: Timestamp,
     /// The wall clock as it stands: for showing to people and servers, never for decisions.
     pub wall: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn a_point_in_time_reads_as_general_formatting_has_it() {
+        const DAY: i64 = 24 * 3_600_000;
+        let last = 253_402_300_799_999;
+        let steps = (-DAY * 800..DAY * 40_000).step_by(29 * 3_600_017);
+        let ends = [
+            i64::MIN,
+            -62_135_596_800_000,
+            -1,
+            0,
+            999,
+            951_782_400_000,
+            last - DAY,
+            last,
+            last + 1,
+            i64::MAX,
+        ];
+        for millis in steps.map(|millis| millis + 7).chain(ends) {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!(at.to_string(), format!("{:.3}", at.to_jiff()), "{millis}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,7 +18,7 @@ use super::api::ClosingNote;
 use super::clients::Entry;
 use super::dispatch::{Dispatch, MAX_UNANSWERED};
 use super::error::{ErrorObject, INVALID_REQUEST, PARSE_ERROR};
-use super::framing::{FrameError, Reader};
+use super::framing::{FrameError, Framing, Reader};
 use super::message::{Id, Incoming, notification, refusal, to_json};
 use super::out::{self, Outbox, WriteError};
 use super::receipts::{Late, Receipts};
@@ -48,6 +48,7 @@ pub(super) struct Client {
     /// Requests that may be begun and not answered.
     pub(super) unanswered: Arc<Semaphore>,
     pub(super) receipts: Arc<Receipts>,
+    framing: Arc<OnceLock<Framing>>,
     pub(super) entry: Entry,
     /// The connection ends: subscriptions do too.
     ending: CancellationToken,
@@ -113,6 +114,11 @@ impl Client {
         Ok(Registered { name, running, client: Arc::clone(self) })
     }
 
+    /// How its messages are told apart.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing.get().copied().unwrap_or(Framing::Lines)
+    }
+
     /// The subscription called `name`.
     pub(super) fn subscription(&self, name: &str) -> Option<Running> {
         self.lock().get(name).cloned()
@@ -161,6 +167,7 @@ where
         out,
         unanswered,
         receipts,
+        framing: reader.framing(),
         ending: CancellationToken::new(),
         last_subscription: AtomicU64::new(0),
         subscriptions: Mutex::default(),

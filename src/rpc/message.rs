@@ -276,8 +276,17 @@ fn write_with<T: Serialize>(id: &Id, name: &[u8], value: &T, out: &mut Vec<u8>) 
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
     out.extend_from_slice(id.as_json().as_bytes());
     out.extend_from_slice(name);
-    serde_json::to_writer(&mut *out, value).expect("types of the contract always have a JSON form");
+    write_json(value, out);
     out.push(b'}');
+}
+
+/// As [`to_json`], behind what is in `out`.
+///
+/// # Panics
+/// As [`to_json`]: never.
+#[cfg(feature = "daemon")]
+pub(super) fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("types of the contract always have a JSON form");
 }
 
 /// The text of a notification.

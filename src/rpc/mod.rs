@@ -24,6 +24,8 @@ pub mod backend;
 #[cfg(feature = "daemon")]
 mod call;
 #[cfg(feature = "daemon")]
+mod chunk;
+#[cfg(feature = "daemon")]
 mod clients;
 #[cfg(feature = "daemon")]
 mod connection;

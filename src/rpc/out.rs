@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::chunk::Chunk;
 use super::framing::Framing;
 use super::receipts::{Ready, Receipts};
 
@@ -30,6 +31,9 @@ pub(super) const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes that go out in one write, where so much is there.
 const WRITE: usize = 64 * 1024;
 
+/// What has so many bytes is written from where it is, and not copied once more.
+const LARGE: usize = 16 * 1024;
+
 /// Bytes of room that are kept while there is nothing to write.
 const KEPT: usize = 4 * 1024;
 
@@ -39,8 +43,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Done when the message was handed to the socket.
 pub(super) type Written = Box<dyn FnOnce() + Send>;
 
+/// What is written as one.
+enum Text {
+    /// A message.
+    One(String),
+    /// Some, with what tells them apart.
+    Many(Arc<Chunk>),
+}
+
 struct Line {
-    text: String,
+    text: Text,
     written: Option<Written>,
     _room: OwnedSemaphorePermit,
 }
@@ -69,16 +81,16 @@ pub(super) fn buffer() -> (Outbox, Lines) {
 impl Outbox {
     /// Puts `text` behind what is there, once there is room.
     pub(super) async fn push(&self, text: String) -> Result<(), Gone> {
-        self.put(text, None).await
+        self.put(text.len(), Text::One(text), None).await
     }
 
-    /// The same; `written` is called when the message was handed to the socket.
-    pub(super) async fn push_then(&self, text: String, written: Written) -> Result<(), Gone> {
-        self.put(text, Some(written)).await
+    /// The same with some at once; `written` is called when they were handed to the socket.
+    pub(super) async fn push_all(&self, chunk: Arc<Chunk>, written: Option<Written>) -> Result<(), Gone> {
+        self.put(chunk.text.len(), Text::Many(chunk), written).await
     }
 
-    async fn put(&self, text: String, written: Option<Written>) -> Result<(), Gone> {
-        let bytes = u32::try_from(text.len().min(MAX_BYTES)).map_err(|_| Gone)?;
+    async fn put(&self, bytes: usize, text: Text, written: Option<Written>) -> Result<(), Gone> {
+        let bytes = u32::try_from(bytes.min(MAX_BYTES)).map_err(|_| Gone)?;
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| Gone)?;
         self.lines.send(Line { text, written, _room: room }).await.map_err(|_| Gone)
     }
@@ -112,10 +124,15 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
         let framing = framing.get().copied().unwrap_or(Framing::Lines);
         let mut answered = 0;
         let mut next = Some(first);
+        let mut large = None;
         while let Some(piece) = next {
             match piece {
                 Piece::Line(line) => {
-                    framing.frame(&line.text, &mut bytes);
+                    match &line.text {
+                        Text::One(text) => framing.frame(text, &mut bytes),
+                        Text::Many(chunk) if chunk.text.len() >= LARGE => large = Some(Arc::clone(chunk)),
+                        Text::Many(chunk) => bytes.extend_from_slice(&chunk.text),
+                    }
                     taken.push(line);
                 }
                 Piece::Receipt(ready) => {
@@ -123,16 +140,11 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
                     answered += 1;
                 }
             }
-            next = if bytes.len() < WRITE { writer.there() } else { None };
+            next = if bytes.len() < WRITE && large.is_none() { writer.there() } else { None };
         }
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let accepted =
-                timeout(ACCEPTED_WITHIN, writer.to.write(rest)).await.map_err(|_| WriteError::Slow)??;
-            if accepted == 0 {
-                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-            }
-            rest = &rest[accepted..];
+        writer.hand_over(&bytes).await?;
+        if let Some(chunk) = large {
+            writer.hand_over(&chunk.text).await?;
         }
         timeout(ACCEPTED_WITHIN, writer.to.flush()).await.map_err(|_| WriteError::Slow)??;
         writer.receipts.written(answered);
@@ -163,6 +175,19 @@ struct Writer<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Writes all of it.
+    async fn hand_over(&mut self, mut rest: &[u8]) -> Result<(), WriteError> {
+        while !rest.is_empty() {
+            let accepted =
+                timeout(ACCEPTED_WITHIN, self.to.write(rest)).await.map_err(|_| WriteError::Slow)??;
+            if accepted == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            rest = &rest[accepted..];
+        }
+        Ok(())
+    }
+
     /// What is there to be written.
     fn there(&mut self) -> Option<Piece> {
         match self.receipt() {

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, Identity};
+use super::chunk::Chunks;
 use super::clients::Clients;
 use super::cursors::LiveCursors;
 use super::error::ErrorObject;
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) clients: Arc<Clients>,
     pub(super) cursors: Arc<LiveCursors>,
+    pub(super) chunks: Arc<Chunks>,
 }
 
 impl Shared {
@@ -44,6 +46,7 @@ impl Shared {
             limits,
             clients: Arc::default(),
             cursors: Arc::default(),
+            chunks: Arc::default(),
         })
     }
 }

@@ -5,40 +5,46 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::message::to_json;
-use crate::model::{Epoch, EventRow, Gap, Payload, RowKind, Seq, json};
+use super::message::write_json;
+use crate::model::{EventRow, Gap, Payload, RowKind, json};
 
 /// The event in `row` as JSON; none where the row is a gap.
 pub(crate) fn event(row: &EventRow) -> Option<String> {
+    let mut out = Vec::new();
+    write_event(row, &mut out);
+    String::from_utf8(out).ok().filter(|event| !event.is_empty())
+}
+
+/// Writes the event in `row`; nothing where the row is a gap.
+pub(super) fn write_event(row: &EventRow, out: &mut Vec<u8>) {
     let RowKind::Event { id, kind, payload } = &row.kind else {
-        return None;
+        return;
     };
-    let mut out = String::with_capacity(payload.len() + 128);
-    out.push_str("{\"seq\":");
-    out.push_str(&to_json(&row.seq));
-    out.push_str(",\"id\":");
-    out.push_str(&to_json(id));
-    out.push_str(",\"type\":");
-    out.push_str(&to_json(kind));
+    out.reserve(payload.len() + 128);
+    out.extend_from_slice(b"{\"seq\":");
+    write_json(&row.seq, out);
+    out.extend_from_slice(b",\"id\":");
+    write_json(id, out);
+    out.extend_from_slice(b",\"type\":");
+    write_json(kind, out);
     match payload {
         Payload::Json(text) => {
-            out.push_str(",\"data\":");
-            out.push_str(&one_line(text));
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(one_line(text).as_bytes());
         }
         Payload::Text(text) => {
-            out.push_str(",\"text\":");
-            out.push_str(&to_json(&**text));
+            out.extend_from_slice(b",\"text\":");
+            write_json(&**text, out);
         }
         Payload::Binary(bytes) => {
-            out.push_str(",\"binary\":{\"encoding\":\"base64\",\"data\":\"");
-            STANDARD.encode_string(bytes, &mut out);
-            out.push_str("\"}");
+            out.extend_from_slice(b",\"binary\":{\"encoding\":\"base64\",\"data\":\"");
+            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            out.extend_from_slice(b"\"}");
         }
     }
-    out.push_str(",\"received_at\":");
-    out.push_str(&to_json(&row.received_at));
-    out.push('}');
-    Some(out)
+    out.extend_from_slice(b",\"received_at\":");
+    write_json(&row.received_at, out);
+    out.push(b'}');
 }
 
 /// The gap that `row` stands for; none where it is an event or was never stored.
@@ -50,22 +56,6 @@ pub(super) fn gap(row: &EventRow) -> Option<Gap> {
         RowKind::Bad => crate::model::GapReason::Quarantine,
     };
     Some(Gap { from: seq, to: seq, reason })
-}
-
-/// Parameters of an `event` notification.
-pub(super) fn event_note(
-    subscription: &str,
-    epoch: &Epoch,
-    event: &str,
-    prev: Option<Seq>,
-    replay: bool,
-) -> String {
-    format!(
-        r#"{{"subscription":{},"epoch":{},"event":{event},"prev":{},"replay":{replay}}}"#,
-        to_json(subscription),
-        to_json(epoch),
-        to_json(&prev),
-    )
 }
 
 /// A server's JSON may have line breaks between its tokens (never within a string); ours ends a

@@ -11,6 +11,7 @@ use crate::rpc::api::{
 };
 use crate::rpc::backend::EventsQuery;
 use crate::rpc::call::{Call, Caller, Order, Reply, invalid};
+use crate::rpc::chunk::Voice;
 use crate::rpc::cursors::{Claim, Told};
 use crate::rpc::message::to_json;
 use crate::rpc::subscription::{Events, Reading};
@@ -149,7 +150,8 @@ impl Call for Subscribe {
             created: opened.map(|opened| opened.created),
         };
         let client = caller.client;
-        let events = Events { client, registered, types, next: from, reading, last_seq, ephemeral };
+        let voice = Voice { subscription: registered.name.clone(), types, framing: client.framing() };
+        let events = Events { client, registered, voice, next: from, reading, last_seq, ephemeral };
         Ok(Reply::Then(result, Box::pin(events.run())))
     }
 }

@@ -12,12 +12,12 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
 use super::{tell, tell_end};
-use crate::model::{EventRow, Gap, GapReason, RowKind, Seq, TypeGlob};
-use crate::rpc::api::{AckMode, CaughtUpNote, EndReason, GapNote, LaggedNote};
+use crate::model::{EventRow, Gap, GapReason, RowKind, Seq};
+use crate::rpc::api::{AckMode, CaughtUpNote, EndReason, LaggedNote};
 use crate::rpc::backend::{EventsPage, EventsQuery};
+use crate::rpc::chunk::{CHUNK, Chunk, Composer, Voice};
 use crate::rpc::connection::{Client, Registered};
 use crate::rpc::cursors::Claim;
-use crate::rpc::message::notification;
 use crate::rpc::out::{Gone, Written};
 use crate::rpc::{metric, splice};
 
@@ -55,7 +55,7 @@ impl Reading {
 pub(in crate::rpc) struct Events {
     pub(in crate::rpc) client: Arc<Client>,
     pub(in crate::rpc) registered: Registered,
-    pub(in crate::rpc) types: Vec<TypeGlob>,
+    pub(in crate::rpc) voice: Voice,
     /// The next number to look at.
     pub(in crate::rpc) next: Seq,
     pub(in crate::rpc) reading: Option<Reading>,
@@ -67,6 +67,10 @@ pub(in crate::rpc) struct Events {
 struct Position {
     prev: Seq,
     caught_up: bool,
+}
+
+fn behind(seq: Seq) -> Seq {
+    Seq(seq.0.saturating_add(1))
 }
 
 /// Why it ends.
@@ -111,6 +115,7 @@ impl Events {
     }
 
     async fn feed(&mut self) -> End {
+        let _listener = self.client.shared.chunks.listen();
         let mut position = Position { prev: Seq(self.next.0.saturating_sub(1)), caught_up: false };
         loop {
             if let Err(end) = self.turn(&mut position).await {
@@ -127,21 +132,35 @@ impl Events {
         if limit == 0 {
             return self.wait(false).await;
         }
-        let query = EventsQuery { from: self.next, types: self.types.clone(), limit, bytes: QUANTUM_BYTES };
-        let page = match self.client.shared.backend.events(query).await {
-            Ok(page) => page,
-            Err(refusal) if refusal.retryable => {
-                sleep(REST).await;
+        // Once caught up, others are likely to stand at the same place.
+        let together = position.caught_up;
+        let shared = Arc::clone(&self.client.shared);
+        if together
+            && let Some(chunk) = shared.chunks.get(&self.voice, self.next, position.prev)
+            && chunk.told.len() <= limit
+        {
+            self.tell_chunk(chunk, position).await?;
+        } else {
+            let bytes = if together { CHUNK } else { QUANTUM_BYTES };
+            let query = EventsQuery { from: self.next, types: self.voice.types.clone(), limit, bytes };
+            let page = match shared.backend.events(query).await {
+                Ok(page) => page,
+                Err(refusal) if refusal.retryable => {
+                    sleep(REST).await;
+                    return Ok(());
+                }
+                Err(refusal) => {
+                    tracing::error!(error = %refusal, "a subscription ends: its events cannot be read");
+                    return Err(End::StoreFailed);
+                }
+            };
+            let more = page.more;
+            self.tell_page(page, position).await?;
+            if more {
                 return Ok(());
             }
-            Err(refusal) => {
-                tracing::error!(error = %refusal, "a subscription ends: its events cannot be read");
-                return Err(End::StoreFailed);
-            }
-        };
-        let more = page.more;
-        self.tell_page(page, position).await?;
-        if more {
+        }
+        if *self.last_seq.borrow() >= self.next {
             return Ok(());
         }
         if !position.caught_up {
@@ -155,65 +174,73 @@ impl Events {
     }
 
     async fn tell_page(&mut self, page: EventsPage, position: &mut Position) -> Result<(), End> {
-        if let Some((from, to)) = page.pruned
-            && to >= self.next
+        let shared = Arc::clone(&self.client.shared);
+        let (from, prev) = (self.next, position.prev);
+        let joint = if position.caught_up { shared.chunks.joint(&self.voice, from) } else { None };
+        let mut composer = self.composer(!position.caught_up, prev, from);
+        // What others may be told as well: all from here on to where it ends, and nothing else.
+        let mut whole = position.caught_up && page.pruned.is_none();
+        if let Some((first, to)) = page.pruned
+            && to >= from
         {
-            let gap = Gap { from: from.max(self.next), to, reason: GapReason::Retention };
-            self.tell_gap(gap, position).await?;
+            composer.gap(Gap { from: first.max(from), to, reason: GapReason::Retention });
         }
-        for row in page.rows {
+        let mut next = page.next.max(from);
+        for row in &page.rows {
             let Some(seq) = row.seq else {
                 continue;
             };
-            match splice::gap(&row) {
-                Some(gap) => self.tell_gap(gap, position).await?,
-                None => self.tell_event(&row, seq, position).await?,
+            if let Some(joint) = joint.filter(|joint| *joint <= seq) {
+                next = joint;
+                break;
+            }
+            match splice::gap(row) {
+                Some(gap) => composer.gap(gap),
+                None => composer.event(row),
+            }
+            if composer.is_full() {
+                whole = false;
+                let chunk = Arc::new(composer.cut(behind(seq)));
+                self.tell_chunk(chunk, position).await?;
             }
         }
-        self.next = self.next.max(page.next);
-        if let Some(reading) = &self.reading {
-            reading.claim.holder.lock().look(Seq(self.next.0.saturating_sub(1)));
+        let chunk = Arc::new(composer.cut(next));
+        if whole && !chunk.told.is_empty() {
+            shared.chunks.keep(&self.voice, from, prev, &chunk);
+        }
+        self.tell_chunk(chunk, position).await
+    }
+
+    async fn tell_chunk(&mut self, chunk: Arc<Chunk>, position: &mut Position) -> Result<(), End> {
+        self.next = chunk.next;
+        position.prev = chunk.prev;
+        let written = self.on_its_way(&chunk);
+        if !chunk.told.is_empty() {
+            self.client.out.push_all(chunk, written).await?;
         }
         Ok(())
     }
 
-    async fn tell_event(&mut self, row: &EventRow, seq: Seq, position: &mut Position) -> Result<(), End> {
-        let Some(event) = splice::event(row) else {
-            return Ok(());
-        };
-        let note = self.note(&event, Some(position.prev), !position.caught_up);
-        let written = self.on_its_way(seq, true);
-        self.client.out.push_then(note, written).await?;
-        position.prev = seq;
-        Ok(())
+    fn composer(&self, replay: bool, prev: Seq, next: Seq) -> Composer {
+        Composer::new(&self.voice, &self.client.shared.identity.epoch, replay, prev, next)
     }
 
-    async fn tell_gap(&mut self, gap: Gap, position: &mut Position) -> Result<(), End> {
-        let subscription = self.registered.name.clone();
-        let note = GapNote { subscription, from: gap.from, to: gap.to, reason: gap.reason };
-        let text = notification("gap", &crate::rpc::message::to_json(&note));
-        let written = self.on_its_way(gap.to, false);
-        self.client.out.push_then(text, written).await?;
-        position.prev = gap.to;
-        Ok(())
-    }
-
-    fn note(&self, event: &str, prev: Option<Seq>, replay: bool) -> String {
-        let epoch = &self.client.shared.identity.epoch;
-        notification("event", &splice::event_note(&self.registered.name, epoch, event, prev, replay))
-    }
-
-    /// Takes down that `seq` is being told, and what its being written means.
-    fn on_its_way(&self, seq: Seq, event: bool) -> Written {
-        let Some(reading) = &self.reading else {
-            return Box::new(|| {});
-        };
-        reading.claim.holder.lock().tell(seq, event);
+    /// Takes down what is being told, and what its being written means.
+    fn on_its_way(&self, chunk: &Chunk) -> Option<Written> {
+        let reading = self.reading.as_ref()?;
+        {
+            let mut told = reading.claim.holder.lock();
+            for (seq, event) in &chunk.told {
+                told.tell(*seq, *event);
+            }
+            told.look(Seq(chunk.next.0.saturating_sub(1)));
+        }
+        let (last, _) = chunk.told.last()?;
         match reading.ack {
-            AckMode::Manual => Box::new(|| {}),
+            AckMode::Manual => None,
             AckMode::Auto => {
-                let holder = Arc::clone(&reading.claim.holder);
-                Box::new(move || holder.acknowledge(seq))
+                let (holder, last) = (Arc::clone(&reading.claim.holder), *last);
+                Some(Box::new(move || holder.acknowledge(last)))
             }
         }
     }
@@ -238,29 +265,53 @@ impl Events {
             came = self.ephemeral.recv() => came,
         };
         match came {
-            Ok(row) => self.tell_ephemeral(&row).await,
+            Ok(row) => {
+                let mut composer = self.composer(false, Seq(0), Seq(0));
+                if self.wants(&row) {
+                    composer.event(&row);
+                }
+                self.tell_ephemeral(&mut composer).await
+            }
             Err(RecvError::Lagged(missed)) => self.tell_lag(missed).await,
             Err(RecvError::Closed) => Err(End::Silent),
         }
     }
 
+    /// Tells what has come of ephemeral events, all at once.
     async fn pass_ephemeral(&mut self) -> Result<(), End> {
+        if self.ephemeral.is_empty() {
+            return Ok(());
+        }
+        let mut composer = self.composer(false, Seq(0), Seq(0));
         loop {
             match self.ephemeral.try_recv() {
-                Ok(row) => self.tell_ephemeral(&row).await?,
-                Err(TryRecvError::Lagged(missed)) => self.tell_lag(missed).await?,
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
+                Ok(row) if self.wants(&row) => composer.event(&row),
+                Ok(_) => {}
+                Err(TryRecvError::Lagged(missed)) => {
+                    self.tell_ephemeral(&mut composer).await?;
+                    self.tell_lag(missed).await?;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+            if composer.is_full() {
+                self.tell_ephemeral(&mut composer).await?;
             }
         }
+        self.tell_ephemeral(&mut composer).await
     }
 
-    async fn tell_ephemeral(&self, row: &EventRow) -> Result<(), End> {
+    /// Whether the ephemeral event in `row` was asked for.
+    fn wants(&self, row: &EventRow) -> bool {
         let RowKind::Event { kind, .. } = &row.kind else {
-            return Ok(());
+            return false;
         };
-        let wanted = self.types.is_empty() || self.types.iter().any(|glob| glob.matches(kind));
-        if wanted && let Some(event) = splice::event(row) {
-            self.client.out.push(self.note(&event, None, false)).await?;
+        self.voice.types.is_empty() || self.voice.types.iter().any(|glob| glob.matches(kind))
+    }
+
+    async fn tell_ephemeral(&self, composer: &mut Composer) -> Result<(), End> {
+        let chunk = composer.cut(Seq(0));
+        if !chunk.text.is_empty() {
+            self.client.out.push_all(Arc::new(chunk), None).await?;
         }
         Ok(())
     }

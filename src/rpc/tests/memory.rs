@@ -85,6 +85,11 @@ impl Memory {
         self.append(RowKind::Event { id: None, kind: kind.into(), payload })
     }
 
+    pub(crate) fn text(&self, text: &str) -> i64 {
+        let payload = Payload::Text(text.into());
+        self.append(RowKind::Event { id: None, kind: "text".into(), payload })
+    }
+
     pub(crate) fn gap(&self, reason: GapReason) -> i64 {
         self.append(RowKind::Gap(reason))
     }
@@ -108,6 +113,14 @@ impl Memory {
         let payload = Payload::Json("1".into());
         let kind = RowKind::Event { id: None, kind: kind.into(), payload };
         let _ = self.ephemeral.send(Arc::new(EventRow { seq: None, received_at: NOW, kind }));
+    }
+
+    /// The type of an event; none where the row is none.
+    pub(crate) fn kind_of(&self, seq: i64) -> Option<String> {
+        match &self.lock().rows.get(&seq)?.kind {
+            RowKind::Event { kind, .. } => Some(kind.clone()),
+            RowKind::Gap(_) | RowKind::Bad => None,
+        }
     }
 
     pub(crate) fn prune(&self, through: i64) {

@@ -81,6 +81,23 @@ async fn requests_pile_up_without_being_refused_and_reading_goes_on_once_they_ar
 }
 
 #[tokio::test]
+async fn ids_as_long_as_a_line_are_kept_for_no_more_than_two_lines() {
+    let house = House::with(crate::rpc::Limits { max_line: 1_000, ..crate::rpc::Limits::default() });
+    let mut app = house.app();
+    let line = |n: usize| send(n, "later").replacen(&format!(":{n},"), &format!(":\"{:0800}\",", n), 1);
+    app.line(&(0..10).map(line).collect::<Vec<_>>().join("\n")).await;
+    until(|| house.memory.kinds().len() == 2).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.memory.kinds().len(), 2, "it is not read further");
+    for n in 0..10 {
+        house.memory.release.notify_one();
+        assert_eq!(app.next().await.unwrap()["id"], format!("{n:0800}"));
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_one_array_in_its_order_and_subscriptions_begin_behind_it() {
     let house = House::new();
     house.memory.event("a", "1");

@@ -1,6 +1,6 @@
 use super::{House, code, until};
 use crate::model::{GapReason, LinkState, MessageState};
-use crate::rpc::metric;
+use crate::rpc::{Backend as _, metric};
 
 #[tokio::test]
 async fn history_and_live_tail_join_without_hole_or_repeat() {
@@ -36,6 +36,61 @@ async fn history_and_live_tail_join_without_hole_or_repeat() {
         app.told("caught_up").await;
     }
     app.quiet().await;
+}
+
+#[tokio::test]
+async fn what_many_are_told_at_the_same_time_is_what_each_asked_for() {
+    let house = House::new();
+    let mut apps = Vec::new();
+    for number in 0..12 {
+        let mut app = house.app();
+        // Some stand at other places, under other names, or ask for other types.
+        if number % 3 == 1 {
+            app.call("status.watch", "{}").await;
+            app.told("status").await;
+        }
+        let params = if number % 4 == 3 { r#"{"types":["b"]}"# } else { "{}" };
+        let name = app.call("events.subscribe", params).await["result"]["subscription"].clone();
+        app.told("caught_up").await;
+        apps.push((app, number % 4 == 3, name, *house.memory.last_seq().borrow()));
+        house.memory.event("a", &number.to_string());
+        house.memory.event("b", "{}");
+        tokio::task::yield_now().await;
+    }
+    for burst in 0..50 {
+        for n in 0..burst {
+            house
+                .memory
+                .event(if n % 5 == 0 { "b" } else { "a" }, &format!("\"{}\"", "x".repeat(burst * 20)));
+            if n % 17 == 3 {
+                tokio::task::yield_now().await;
+            }
+        }
+        house.memory.gap(GapReason::Server);
+        tokio::task::yield_now().await;
+    }
+    let last = house.memory.last_seq().borrow().0;
+    for (app, picky, name, from) in &mut apps {
+        let (mut prev, mut told) = (from.0, Vec::new());
+        while prev < last {
+            let note = app.next().await.unwrap();
+            let params = &note["params"];
+            assert_eq!(params["subscription"], *name);
+            if note["method"] == "event" {
+                assert_eq!((&params["prev"], &params["replay"]), (&prev.into(), &false.into()));
+                prev = params["event"]["seq"].as_i64().unwrap();
+                assert!(!*picky || params["event"]["type"] == "b", "{note}");
+            } else {
+                assert_eq!(note["method"], "gap");
+                prev = params["to"].as_i64().unwrap();
+            }
+            told.push(prev);
+        }
+        let wanted =
+            (from.0 + 1..=last).filter(|seq| !*picky || house.memory.kind_of(*seq) != Some("a".into()));
+        assert_eq!(told, wanted.collect::<Vec<_>>());
+        app.quiet().await;
+    }
 }
 
 #[tokio::test]
