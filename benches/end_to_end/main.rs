@@ -93,17 +93,17 @@ fn document(options: &Options, rounds: &[Round]) -> Value {
     })
 }
 
-/// Writes the page and its plots anew from a result file, which comes to lie beside them.
+/// Writes the page and its plots anew from a result file, which comes to lie beside them. Cargo runs a
+/// benchmark in the folder of its project.
 fn render(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let document: Value = serde_json::from_str(&text).expect("a result file");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let run = Run::read(document);
-    let page = std::fs::read_to_string(root.join(PAGE)).expect("the page");
-    write(&root.join(report::RESULT), &format!("{:#}\n", run.complete()));
-    write(&root.join(PAGE), &run.page(&page));
+    let page = std::fs::read_to_string(PAGE).expect("the page, below the folder of the project");
+    write(Path::new(report::RESULT), &format!("{:#}\n", run.complete()));
+    write(Path::new(PAGE), &run.page(&page));
     for (place, svg) in run.plots() {
-        write(&root.join(place), &svg);
+        write(&place, &svg);
     }
 }
 

@@ -116,9 +116,19 @@ impl Server {
 
     /// Waits until the client has confirmed event `number`, which it does once that is on its disk.
     pub(crate) fn confirmed(&self, number: u64) {
-        let begin = now();
-        while self.shared.confirmed.load(Ordering::Acquire) < number {
-            assert!(begin.elapsed() < crate::process::PATIENCE, "events are not confirmed");
+        let (mut since, mut before) = (now(), 0);
+        loop {
+            let newest = self.shared.confirmed.load(Ordering::Acquire);
+            if newest >= number {
+                break;
+            }
+            if newest > before {
+                (since, before) = (now(), newest);
+            }
+            assert!(
+                since.elapsed() < crate::process::PATIENCE,
+                "events are not confirmed: {newest} of {number}"
+            );
             std::thread::sleep(Duration::from_micros(500));
         }
     }

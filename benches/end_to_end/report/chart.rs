@@ -8,11 +8,26 @@ const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 200.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 64.0;
 const BOTTOM: f64 = 56.0;
-/// Colours that are told apart without seeing red and green (Okabe and Ito), the subject's first.
-const COLOURS: [&str; 8] =
-    ["#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#555555", "#aaaaaa"];
+/// Colours that are told apart without seeing red and green (Okabe and Ito), the same ones for the same
+/// name in every plot; what comes first fits first.
+const COLOURS: [(&str, &str); 9] = [
+    ("holdline normal", "#56b4e9"),
+    ("holdline full, draining", "#56b4e9"),
+    ("holdline", "#0072b2"),
+    ("Redis everysec", "#009e73"),
+    ("Redis", "#d55e00"),
+    ("NATS", "#cc79a7"),
+    ("mosquitto", "#e69f00"),
+    ("SQLite normal", "#aaaaaa"),
+    ("", "#555555"),
+];
+
+fn colour(name: &str) -> &'static str {
+    let found = COLOURS.into_iter().find(|(prefix, _)| name.starts_with(prefix));
+    found.map_or("#000000", |(_, colour)| colour)
+}
 
 /// Lines, or points where a series has only one.
 pub(super) struct Lines {
@@ -134,7 +149,7 @@ impl Lines {
         }
         line(&mut out, (LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, HEIGHT - BOTTOM), "#555555", 1.0);
         text(&mut out, f64::midpoint(LEFT, WIDTH - RIGHT), HEIGHT - 12.0, "middle", self.x);
-        text(&mut out, LEFT - 8.0, TOP - 4.0, "end", self.y);
+        text(&mut out, LEFT - 8.0, TOP - 14.0, "end", self.y);
         for (index, series) in self.series.iter().enumerate() {
             series.draw(&mut out, &x, &y, index);
         }
@@ -145,7 +160,7 @@ impl Lines {
 
 impl Series {
     fn draw(&self, out: &mut String, x: &Axis, y: &Axis, index: usize) {
-        let colour = COLOURS[index % COLOURS.len()];
+        let colour = colour(&self.name);
         // What is not the subject is drawn thinner.
         let subject = self.name.starts_with("holdline");
         let path: Vec<String> = self
@@ -187,7 +202,7 @@ impl Spans {
         for (index, (who, p50, p99)) in self.spans.iter().enumerate() {
             #[allow(clippy::cast_precision_loss, reason = "a few lines")]
             let y = TOP + 15.0 + 30.0 * index as f64;
-            let colour = if who.starts_with("holdline") { COLOURS[0] } else { COLOURS[6] };
+            let colour = colour(who);
             text(&mut out, left - 10.0, y + 4.0, "end", who);
             line(&mut out, (x.at(p50.median), y), (x.at(p99.median), y), colour, 2.0);
             dot(&mut out, x.at(p50.median), y, colour, true);
