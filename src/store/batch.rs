@@ -8,7 +8,7 @@ use super::ends::{Ended, ended};
 use super::outbox;
 use super::request::{Answered, Answers, ClientAsk};
 use super::trouble::Trouble;
-use super::{cursors, deeds, inbox, memory, quarantine, retention};
+use super::{cursors, deeds, fresh, inbox, memory, quarantine, retention};
 use crate::model::{Appended, Judged, NewRow, Record, Recorded};
 
 /// How soon a record must be on disk.
@@ -66,6 +66,9 @@ pub(super) fn record(
     record: &Record,
     replaced: &mut Vec<i64>,
 ) -> rusqlite::Result<Recorded> {
+    if !matches!(record, Record::Ended { .. }) {
+        fresh::settle(desk)?;
+    }
     match record {
         Record::Ended { place, id, state, reason, attempts, maybe_delivered } => ended(
             desk,
@@ -183,7 +186,8 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             answers.hold(reply, Ok(()))
         }
         ClientAsk::UseServer(server_key, reply) => {
-            let remembered = memory::remembered(&desk.conn, &server_key);
+            let remembered =
+                inbox::put_down_resume(desk).and_then(|()| memory::remembered(&desk.conn, &server_key));
             if remembered.is_ok() {
                 if desk.settings.server_key != server_key {
                     desk.windows = Windows::of(&server_key);

@@ -1,10 +1,12 @@
 //! What the writer works on: its connection, its numbers, and what is to be told after the commit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::dedupe::Windows;
+use super::fresh::{Fresh, Run};
 use super::tally::Tally;
 use super::{Settings, StoreEvent};
 use crate::clock::Clock;
@@ -23,7 +25,12 @@ pub(super) struct Desk {
     pub(super) on_wire: HashSet<i64>,
     /// Messages up to this place may have been on the wire when a process was killed.
     pub(super) maybe_sent: i64,
+    pub(super) fresh: Fresh,
+    /// Ends that are still to be put down.
+    pub(super) ends: Option<Run>,
     pub(super) windows: Windows,
+    /// Where to go on at the server, as of this batch.
+    pub(super) resume: BTreeMap<Arc<str>, Option<Arc<str>>>,
     pub(super) retention: super::retention::Progress,
     pub(super) settings: Settings,
     pub(super) clock: Clock,

@@ -18,10 +18,14 @@ pub(super) fn load(desk: &mut Desk, query: DueQuery) -> rusqlite::Result<Due> {
     Ok(Due { query, rows, end })
 }
 
-fn read(desk: &Desk, query: &DueQuery) -> rusqlite::Result<(Vec<crate::model::DueRow>, bool, Vec<OutRow>)> {
+fn read(
+    desk: &mut Desk,
+    query: &DueQuery,
+) -> rusqlite::Result<(Vec<crate::model::DueRow>, bool, Vec<OutRow>)> {
     // Finished rows before the low-water mark are never walked over.
     let after = query.after.0.max(desk.tally.low_place - 1);
-    let mut statement = desk.conn.prepare_cached(concat!(
+    let (conn, fresh) = (&desk.conn, &mut desk.fresh);
+    let mut statement = conn.prepare_cached(concat!(
         "SELECT ",
         columns!(),
         " FROM outbox WHERE place > ?1 AND +state = 10 ORDER BY place"
@@ -49,6 +53,7 @@ fn read(desk: &Desk, query: &DueQuery) -> rusqlite::Result<(Vec<crate::model::Du
         if bytes > query.bytes && !rows.is_empty() {
             return Ok((rows, false, damaged));
         }
+        fresh.note(&row);
         rows.push(row.due());
     }
     Ok((rows, true, damaged))

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::codes;
 use super::desk::Desk;
+use super::fresh;
 use super::outbox::moved;
 use super::outbox_row::Fate;
 use super::seal::{self, int};
@@ -23,6 +24,15 @@ pub(super) struct Ended<'a> {
 /// Puts down a message's end as the session saw it. A row that carries another id by now, or has
 /// an end that cannot rise to this one, stays as it is.
 pub(super) fn ended(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
+    if fresh::ended(desk, &ended)? {
+        return Ok(());
+    }
+    fresh::settle(desk)?;
+    one(desk, ended)
+}
+
+/// As [`ended`], with a look at the row.
+pub(super) fn one(desk: &mut Desk, ended: Ended<'_>) -> rusqlite::Result<()> {
     let brief = desk
         .conn
         .prepare_cached(

@@ -29,22 +29,10 @@ pub(super) fn append(
     replaced: &mut Vec<i64>,
 ) -> rusqlite::Result<Vec<Appended>> {
     let appended = append_rows(desk, received_at, &unit.rows, None, replaced)?;
-    let server = &desk.settings.server_key;
     for (stream, cursor) in &unit.cursors {
-        match cursor {
-            Some(cursor) => desk
-                .conn
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO resume (server, stream, cursor, seal)
-                     VALUES (?1, ?2, ?3, seal(?1, ?2, ?3))",
-                )?
-                .execute(params![server, stream, cursor])?,
-            None => desk
-                .conn
-                .prepare_cached("DELETE FROM resume WHERE server = ?1 AND stream = ?2")?
-                .execute(params![server, stream])?,
-        };
+        desk.resume.insert(stream.clone(), cursor.clone());
     }
+    let server = &desk.settings.server_key;
     for (name, value) in &unit.kept {
         match value {
             Some(value) => desk
@@ -61,6 +49,27 @@ pub(super) fn append(
         };
     }
     Ok(appended)
+}
+
+/// Puts down where to go on at the server: of each stream the last word of the batch.
+pub(super) fn put_down_resume(desk: &mut Desk) -> rusqlite::Result<()> {
+    let server = &desk.settings.server_key;
+    for (stream, cursor) in std::mem::take(&mut desk.resume) {
+        match cursor {
+            Some(cursor) => desk
+                .conn
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO resume (server, stream, cursor, seal)
+                     VALUES (?1, ?2, ?3, seal(?1, ?2, ?3))",
+                )?
+                .execute(params![server, stream, cursor])?,
+            None => desk
+                .conn
+                .prepare_cached("DELETE FROM resume WHERE server = ?1 AND stream = ?2")?
+                .execute(params![server, stream])?,
+        };
+    }
+    Ok(())
 }
 
 /// Rows come of an entry of the quarantine.

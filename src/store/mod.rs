@@ -16,6 +16,7 @@
 
 mod batch;
 mod care;
+mod checkpoint;
 mod checkup;
 mod clockwork;
 mod codes;
@@ -28,6 +29,7 @@ mod disk;
 mod due;
 mod ends;
 mod files;
+mod fresh;
 mod glance;
 mod handle;
 mod hop;

@@ -85,6 +85,7 @@ pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trou
         None => {
             desk.told.queued(tally.tail, row.due());
             tally.tail = place;
+            desk.fresh.note(&row);
         }
     }
     Ok(Inserted { id, state: MessageState::Queued, duplicate: false })
@@ -326,6 +327,7 @@ pub(super) fn set_state(
 /// Notes that a row has gone from one state to another.
 pub(super) fn moved(desk: &mut Desk, place: i64, from: MessageState, to: MessageState, size: i64) {
     desk.tally.message_moved(from, to, size);
+    desk.fresh.touched(place);
     if !desk.on_wire.is_empty() {
         desk.on_wire.remove(&place);
     }
@@ -337,6 +339,7 @@ pub(super) fn moved(desk: &mut Desk, place: i64, from: MessageState, to: Message
 
 /// An attempt failed and counts; the row is queued (again).
 pub(super) fn failed(desk: &mut Desk, place: i64, attempts: u32, strikes: u32) -> rusqlite::Result<()> {
+    desk.fresh.touched(place);
     desk.conn
         .prepare_cached(concat!(
             "UPDATE outbox SET state = 10, attempts = ?2, strikes = ?3, was_sent = 1, ",
@@ -349,6 +352,7 @@ pub(super) fn failed(desk: &mut Desk, place: i64, attempts: u32, strikes: u32) -
 
 /// The row is about to be written to the socket and must never be written again.
 pub(super) fn claimed(desk: &mut Desk, place: i64) -> rusqlite::Result<()> {
+    desk.fresh.touched(place);
     desk.conn
         .prepare_cached(concat!(
             "UPDATE outbox SET state = 11, changed_at = ?2, ",
@@ -367,6 +371,7 @@ pub(super) fn released(
     let mut gone = Vec::new();
     for place in places {
         desk.on_wire.remove(&place.0);
+        desk.fresh.touched(place.0);
         let Some(row) = at(&desk.conn, place.0)? else { continue };
         let to = match row.state {
             MessageState::Sending => MessageState::Uncertain,

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row};
 /// What of a sum is kept: with it a seal always takes four bytes, and a row whose seal changes
 /// keeps its size.
 const MASK: u32 = 0x3fff_ffff;
-const FIRST: i64 = -0x4000_0001;
+pub(super) const FIRST: i64 = -0x4000_0001;
 
 /// Short values are gathered, so that the sum is made over few long pieces.
 const GATHERED: usize = 192;
@@ -112,6 +112,12 @@ pub(super) const fn is_one(stored: i64) -> bool {
 /// Two halves as one seal.
 pub(super) const fn both(one: i64, other: i64) -> i64 {
     FIRST - ((FIRST - one) ^ (FIRST - other))
+}
+
+/// What turns a seal with one half into one with the other: to be exchanged bit by bit in its
+/// distance from [`FIRST`].
+pub(super) const fn difference(before: i64, after: i64) -> i64 {
+    (FIRST - before) ^ (FIRST - after)
 }
 
 /// A number of a row as it stands there; what is no number fits no seal.

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::AtomicI32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +25,10 @@ use super::tally::Tally;
 use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, unsynced, weigh,
 };
-use super::{Commits, Counters, StoreEvent, clockwork, codes, outbox, rescue, retention, suspicion};
+use super::{
+    Commits, Counters, StoreEvent, checkpoint, clockwork, codes, fresh, inbox, outbox, rescue, retention,
+    suspicion,
+};
 use crate::model::{Instant, LinkState, Record, Refusal};
 
 /// Requests that may wait, for each inbox.
@@ -47,10 +50,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the free space is looked at while something is written, or while it is too little.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Pages in the WAL after which it is written back into the database. The file is kept at its
-/// size: overwriting in place syncs faster than growing.
-const CHECKPOINT_PAGES: i32 = 8000;
 
 /// The writer's end of everything.
 #[derive(Debug)]
@@ -326,6 +325,7 @@ impl Writer {
                         open.requests += 1;
                         open.bytes += batch::weight(record);
                     }
+                    fresh::settle(&mut self.desk)?;
                     open.records.append(records);
                 }
                 EngineAsk::Due(query) => {
@@ -376,6 +376,7 @@ impl Writer {
         let Some(open) = &state.open else { return Ok(()) };
         let _at_disk = self.pulse.at_disk(self.desk.clock.instant());
         // What comes in faster than one step takes away is met by more steps.
+        inbox::put_down_resume(&mut self.desk)?;
         let (before, now) = (&open.tally, &self.desk.tally);
         let added = (now.inbox_rows - before.inbox_rows).max(now.finished - before.finished).max(0);
         for _ in 0..=added * 2 / codes::int(retention::STEP) {
@@ -411,19 +412,10 @@ impl Writer {
             let _ = self.events.blocking_send(event);
         }
         state.try_again_at = None;
-        self.checkpoint()?;
+        checkpoint::write_back(&self.desk.conn, &self.wal_pages, open.requests)?;
         if std::mem::take(&mut state.stalled) {
             state.stalled_by = None;
             let _ = self.events.blocking_send(StoreEvent::Stalled(None));
-        }
-        Ok(())
-    }
-
-    /// Writes the WAL back once it has grown. SQLite would do so by itself, but it hides a failed
-    /// sync of the database file, and after one of those nothing is to be trusted.
-    fn checkpoint(&self) -> rusqlite::Result<()> {
-        if self.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
-            self.desk.conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
         }
         Ok(())
     }
@@ -465,6 +457,9 @@ impl Writer {
         self.desk.mark = None;
         self.desk.told.take(0);
         self.desk.windows.forget();
+        self.desk.fresh.forget();
+        self.desk.ends = None;
+        self.desk.resume.clear();
         self.desk.retention.restart();
         let clean = self.desk.conn.is_autocommit() || self.desk.conn.execute_batch("ROLLBACK").is_ok();
         tracing::error!(%error, clean, "a transaction failed");

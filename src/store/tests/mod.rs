@@ -2,6 +2,7 @@
 
 mod commit;
 mod flips;
+mod fresh;
 mod inbound;
 mod keeping;
 mod numbers;

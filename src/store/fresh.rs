@@ -1,0 +1,161 @@
+//! Messages to which nothing has happened since they were written, and their ends, many at a time.
+//!
+//! Most messages are written, sent once and end, in the order of their places. Of those that wait
+//! untouched enough is known in memory to put their ends down without a look at their rows, and
+//! neighbours that end alike with one statement. Whatever else happens to a message goes its own way,
+//! row by row; then nothing is remembered of it here.
+
+use std::collections::BTreeMap;
+
+use rusqlite::params;
+
+use super::codes::{self, int};
+use super::desk::Desk;
+use super::ends::{self, Ended};
+use super::outbox::moved;
+use super::outbox_row::{Fate, OutRow};
+use super::seal;
+use crate::model::{Delivery, MessageId, MessageState};
+
+/// Messages remembered at most: those with the lowest places, which are the next to end.
+const REMEMBERED: usize = 4096;
+
+/// What is remembered of one.
+#[derive(Debug)]
+struct Brief {
+    id: MessageId,
+    queued_at: i64,
+    size: i64,
+}
+
+/// Messages that stand as they were written, by place.
+#[derive(Debug, Default)]
+pub(super) struct Fresh(BTreeMap<i64, Brief>);
+
+impl Fresh {
+    /// Remembers a row, if nothing has happened to it.
+    pub(super) fn note(&mut self, row: &OutRow) {
+        let untouched = row.state == MessageState::Queued
+            && row.delivery == Delivery::Durable
+            && row.changed_at == row.queued_at
+            && (row.attempts, row.strikes) == (0, 0)
+            && !(row.was_sent || row.maybe_delivered || row.damaged || row.reason.is_some());
+        if !untouched {
+            return;
+        }
+        if self.0.len() >= REMEMBERED {
+            match self.0.last_key_value() {
+                Some((last, _)) if row.place < *last => drop(self.0.pop_last()),
+                Some(_) | None => return,
+            }
+        }
+        let queued_at = row.queued_at.as_millis();
+        self.0.insert(row.place, Brief { id: row.id.message_id(), queued_at, size: row.size() });
+    }
+
+    /// Something happened to the message at this place.
+    pub(super) fn touched(&mut self, place: i64) {
+        if !self.0.is_empty() {
+            self.0.remove(&place);
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Neighbours that end alike and are not yet put down.
+#[derive(Debug)]
+pub(super) struct Run {
+    first: i64,
+    queued_at: i64,
+    state: MessageState,
+    attempts: u32,
+    ids: Vec<MessageId>,
+}
+
+impl Run {
+    fn goes_on_with(&self, ended: &Ended<'_>, brief: &Brief) -> bool {
+        ended.place == self.first + int(self.ids.len())
+            && (ended.state, ended.attempts, brief.queued_at) == (self.state, self.attempts, self.queued_at)
+    }
+}
+
+/// Takes an end that needs no look at its row. False where it does.
+pub(super) fn ended(desk: &mut Desk, ended: &Ended<'_>) -> rusqlite::Result<bool> {
+    if !codes::confirmed(ended.state) || ended.reason.is_some() || ended.maybe_delivered {
+        return Ok(false);
+    }
+    let Some(brief) = desk.fresh.0.remove(&ended.place).filter(|brief| brief.id == *ended.id) else {
+        return Ok(false);
+    };
+    moved(desk, ended.place, MessageState::Queued, ended.state, brief.size);
+    match &mut desk.ends {
+        Some(run) if run.goes_on_with(ended, &brief) => run.ids.push(brief.id),
+        _ => {
+            settle(desk)?;
+            desk.ends = Some(Run {
+                first: ended.place,
+                queued_at: brief.queued_at,
+                state: ended.state,
+                attempts: ended.attempts,
+                ids: vec![brief.id],
+            });
+        }
+    }
+    Ok(true)
+}
+
+/// Puts down the ends that were taken. To be called before anything else looks at the table.
+pub(super) fn settle(desk: &mut Desk) -> rusqlite::Result<()> {
+    let Some(run) = desk.ends.take() else { return Ok(()) };
+    let before = Fate {
+        state: codes::QUEUED,
+        attempts: 0,
+        strikes: 0,
+        changed_at: run.queued_at,
+        was_sent: 0,
+        maybe_delivered: 0,
+        reason: None,
+    };
+    let after = Fate {
+        state: codes::state_code(run.state),
+        attempts: run.attempts.into(),
+        changed_at: desk.now.wall.as_millis(),
+        ..before
+    };
+    let last = run.first + int(run.ids.len()) - 1;
+    // The sum of both fates is exchanged in each seal: `a | b` less `a & b` is what `a ^ b` is.
+    let done = desk
+        .conn
+        .prepare_cached(
+            "UPDATE outbox SET state = ?3, changed_at = ?4, attempts = ?5,
+                    checksum = CASE WHEN checksum < 0
+                        THEN ?6 - ((?6 - checksum) | ?7) + ((?6 - checksum) & ?7) ELSE checksum END
+             WHERE place BETWEEN ?1 AND ?2 AND state = 10 AND changed_at = ?8 AND reason IS NULL
+               AND attempts = 0 AND strikes = 0 AND was_sent = 0 AND maybe_delivered = 0",
+        )?
+        .execute(params![
+            run.first,
+            last,
+            after.state,
+            after.changed_at,
+            after.attempts,
+            seal::FIRST,
+            seal::difference(before.seal(), after.seal()),
+            before.changed_at,
+        ])?;
+    if done == run.ids.len() {
+        return Ok(());
+    }
+    // Some rows are not what was written: each by itself then, and what was counted is counted anew.
+    tracing::warn!(first = run.first, last, done, "rows changed on disk while they waited");
+    let confirmed = desk.tally.confirmed_total;
+    for (place, id) in (run.first..).zip(&run.ids) {
+        let (state, attempts) = (run.state, run.attempts);
+        ends::one(desk, Ended { place, id, state, reason: None, attempts, maybe_delivered: false })?;
+    }
+    desk.tally.confirmed_total = confirmed;
+    desk.tally.recount_messages(&desk.conn)
+}
