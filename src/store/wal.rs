@@ -8,7 +8,7 @@
 //!
 //! The form of the file: <https://www.sqlite.org/fileformat2.html#walformat>.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 const HEADER: usize = 32;
@@ -37,12 +37,18 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 /// The running sum of the log over pairs of words.
 fn add(sum: (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
-    let (mut one, mut two) = sum;
+    if big_endian {
+        add_words(sum, bytes, u32::from_be_bytes)
+    } else {
+        add_words(sum, bytes, u32::from_le_bytes)
+    }
+}
+
+fn add_words((mut one, mut two): (u32, u32), bytes: &[u8], word: impl Fn([u8; 4]) -> u32) -> (u32, u32) {
     for pair in bytes.chunks_exact(8) {
-        let (a, b) = (word(pair, 0), word(pair, 4));
-        let (a, b) = if big_endian { (a, b) } else { (a.swap_bytes(), b.swap_bytes()) };
-        one = one.wrapping_add(a).wrapping_add(two);
-        two = two.wrapping_add(b).wrapping_add(one);
+        let &[a, b, c, d, e, f, g, h] = pair else { continue };
+        one = one.wrapping_add(word([a, b, c, d])).wrapping_add(two);
+        two = two.wrapping_add(word([e, f, g, h])).wrapping_add(one);
     }
     (one, two)
 }
@@ -75,32 +81,60 @@ fn is_commit(frame: &[u8]) -> bool {
 
 /// Looks through a log; one that is not there is whole.
 pub(super) fn look(path: &Path) -> io::Result<Log> {
-    match std::fs::read(path) {
-        Ok(log) => Ok(judge(&log)),
+    match std::fs::File::open(path) {
+        Ok(log) => judge_as_read(log),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Log::Whole),
         Err(error) => Err(error),
     }
 }
 
-pub(super) fn judge(log: &[u8]) -> Log {
-    if log.len() < HEADER || log.iter().take(HEADER).all(|byte| *byte == 0) {
-        return Log::Whole;
+/// As [`look`], of a log in memory.
+fn judge(log: &[u8]) -> Log {
+    judge_as_read(log).expect("memory can be read")
+}
+
+/// Frames read at once.
+const GULP: usize = 64;
+
+/// Judges a log frame by frame: what is held of it in memory is no more than a gulp.
+fn judge_as_read(log: impl Read) -> io::Result<Log> {
+    let mut log = io::BufReader::with_capacity(GULP * FRAME, log);
+    let mut head = [0; HEADER];
+    if !fill(&mut log, &mut head)? || head == [0; HEADER] {
+        return Ok(Log::Whole);
     }
-    let frames = || log[HEADER..].chunks_exact(FRAME);
-    let Some(header) = header(log) else {
-        // The salts of the first frame are as good as those of the header.
-        let own = frames().next().map(salts).unwrap_or_default();
-        let commits = frames().filter(|frame| salts(frame) == own && is_commit(frame)).count();
-        return if commits == 0 { Log::Whole } else { Log::Broken(commits) };
-    };
-    let frames: Vec<&[u8]> = frames().collect();
-    let rest = &frames[whole_frames(&header, &frames)..];
-    let own: Vec<_> = rest.iter().filter(|frame| salts(frame) == header.salts).collect();
-    let (behind, commits) = (own.len(), own.iter().filter(|frame| is_commit(frame)).count());
-    match (behind, commits) {
-        (0, _) => Log::Whole,
-        (_, 0 | 1) => Log::Cut,
-        (_, commits) => Log::Broken(commits),
+    let header = header(&head);
+    // The salts of the first frame are as good as those of a header that is broken.
+    let mut own = header.as_ref().map(|header| header.salts);
+    let mut sum = header.as_ref().map(|header| header.sum);
+    let (mut behind, mut commits) = (0_usize, 0_usize);
+    let mut frame = vec![0; FRAME];
+    while fill(&mut log, &mut frame)? {
+        let own = *own.get_or_insert_with(|| salts_of(&frame));
+        if let (Some(header), Some(before)) = (&header, sum) {
+            sum = header.sum_after(before, &frame);
+            if sum.is_some() {
+                continue;
+            }
+        }
+        if salts(&frame) == own {
+            behind += 1;
+            commits += usize::from(is_commit(&frame));
+        }
+    }
+    Ok(match (header.is_some(), behind, commits) {
+        (true, 0, _) | (false, _, 0) => Log::Whole,
+        (true, _, 0 | 1) => Log::Cut,
+        (_, _, commits) => Log::Broken(commits),
+    })
+}
+
+/// Fills the buffer; false where not enough is left.
+fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match log.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -114,7 +148,7 @@ pub(super) fn pages(log: &[u8]) -> Vec<(u32, &[u8])> {
     };
     let (own, whole) = match header(log) {
         Some(header) => (header.salts, whole_frames(&header, &frames)),
-        None => (header_of(first), frames.len()),
+        None => (salts_of(first), frames.len()),
     };
     let usable = if matches!(judge(log), Log::Broken(_)) { &frames[..] } else { &frames[..whole] };
     // A frame between two of this round is of this round, whatever its salts say now.
@@ -123,7 +157,7 @@ pub(super) fn pages(log: &[u8]) -> Vec<(u32, &[u8])> {
     usable.iter().map(|frame| (word(frame, 0), &frame[FRAME_HEADER..])).collect()
 }
 
-fn header_of(frame: &[u8]) -> [u8; 8] {
+fn salts_of(frame: &[u8]) -> [u8; 8] {
     let mut own = [0; 8];
     own.copy_from_slice(salts(frame));
     own
@@ -134,11 +168,26 @@ fn whole_frames(header: &Header, frames: &[&[u8]]) -> usize {
     let mut sum = header.sum;
     frames
         .iter()
-        .take_while(|frame| {
-            sum = add(add(sum, &frame[..8], header.big_endian), &frame[FRAME_HEADER..], header.big_endian);
-            salts(frame) == header.salts && sum == (word(frame, 16), word(frame, 20))
+        .take_while(|frame| match header.sum_after(sum, frame) {
+            Some(next) => {
+                sum = next;
+                true
+            }
+            None => false,
         })
         .count()
+}
+
+impl Header {
+    /// The running sum with this frame; none where the frame is not the next whole one.
+    fn sum_after(&self, sum: (u32, u32), frame: &[u8]) -> Option<(u32, u32)> {
+        if salts(frame) != self.salts {
+            return None;
+        }
+        let sum = add(sum, &frame[..8], self.big_endian);
+        let sum = add(sum, &frame[FRAME_HEADER..], self.big_endian);
+        (sum == (word(frame, 16), word(frame, 20))).then_some(sum)
+    }
 }
 
 #[cfg(test)]
