@@ -95,21 +95,27 @@ fn an_ordinary_user_is_served_and_cannot_look_into_the_daemon() {
 }
 
 /// Where the kernel puts memory images, and what it was before.
-struct CorePattern(String);
+struct CorePattern {
+    before: String,
+    /// The whole machine has only one: locked, so that no other run of these tests changes it meanwhile.
+    _locked: std::fs::File,
+}
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 
 impl CorePattern {
     fn set(pattern: &str) -> Option<Self> {
+        let locked = std::fs::File::open(PATTERN).ok()?;
+        rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockExclusive).ok()?;
         let before = std::fs::read_to_string(PATTERN).ok()?;
         std::fs::write(PATTERN, pattern).ok()?;
-        Some(Self(before))
+        Some(Self { before, _locked: locked })
     }
 }
 
 impl Drop for CorePattern {
     fn drop(&mut self) {
-        let _ = std::fs::write(PATTERN, &self.0);
+        let _ = std::fs::write(PATTERN, &self.before);
     }
 }
 
@@ -187,8 +193,12 @@ async fn a_token_that_is_not_needed_any_more_is_wiped_from_memory() {
             daemon.wait_for("connected");
         }
         let again = in_memory(&daemon);
+        let open = sockets(&daemon);
         client.call("link.pause", &json!({})).expect("an answer");
         daemon.wait_for("paused");
+        // It says so at once; the line says goodbye first.
+        until_blocking("the line to be closed", || (sockets(&daemon) < open).then_some(()));
+        until_blocking("all to be done with it", || daemon_is_idle(&daemon).then_some(()));
         let paused = in_memory(&daemon);
         eprintln!(
             "copies of the token: {connected} connected, {again} after 20 more connections, {paused} paused"
@@ -209,6 +219,20 @@ async fn a_token_that_is_not_needed_any_more_is_wiped_from_memory() {
     assert!(connected > 0, "the search works");
     assert!(again <= connected + 4, "copies pile up: {connected}, then {again}");
     assert!(paused < connected, "nothing was wiped: {connected} connected, {paused} paused");
+}
+
+/// How many sockets the daemon has open.
+fn sockets(daemon: &Daemon) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().flatten();
+    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// Whether all threads of the daemon sleep: what was to be done is done.
+fn daemon_is_idle(daemon: &Daemon) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().flatten();
+    let states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("status")).ok());
+    states.into_iter().all(|status| status.contains("\nState:\tS"))
 }
 
 /// How often the token stands in the daemon's memory.
