@@ -52,25 +52,36 @@ fn main() -> ExitCode {
         }
     };
     match &options.render {
-        Some(path) => render(path),
+        Some(path) => {
+            render(path);
+            ExitCode::SUCCESS
+        }
         None => measure(&options),
     }
-    ExitCode::SUCCESS
 }
 
-fn measure(options: &Options) {
+/// Missed goals are for people to look at; a lost message is a fault.
+fn measure(options: &Options) -> ExitCode {
     let mut rounds = Vec::new();
     for (groups, times) in [(&IN_TURN[..], options.scale.rounds), (&DEEP, options.scale.deep), (&ONCE, 1)] {
         let groups: Vec<&'static str> = groups.iter().copied().filter(|group| options.wants(group)).collect();
-        if !groups.is_empty() {
-            rounds.extend(round::repeat(&groups, times, &options.scale));
+        if groups.is_empty() {
+            continue;
+        }
+        rounds.extend(round::repeat(&groups, times, &options.scale));
+        // What there is so far, should the rest be too long for whoever waits.
+        if let Some(path) = &options.json {
+            let run = Run::read(document(options, &rounds));
+            write(path, &format!("{:#}\n", run.complete()));
         }
     }
     let run = Run::read(document(options, &rounds));
     println!("\n{}", run.verdicts());
-    if let Some(path) = &options.json {
-        write(path, &format!("{:#}\n", run.complete()));
+    if run.lost() > 0.0 {
+        eprintln!("error: {} messages with a receipt did not arrive (C1)", run.lost());
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
 
 fn document(options: &Options, rounds: &[Round]) -> Value {

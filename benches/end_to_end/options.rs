@@ -16,9 +16,9 @@ cargo bench --bench end_to_end -- [options]
   --depth N         deepest queue of O5 and of the peers' memory, and events of I3 (1000000)
   --seconds N       of each row at 200 messages a second (5)
   --idle N          seconds of the idle measurement (60)
-  --kills N         kill -9 of C1 (20)
+  --kills N         kill -9 of C1 (200)
   --smoke           all of it in seconds, to see that it works; the figures mean nothing
-  --json FILE       write the result there
+  --json FILE       write the result there, after each kind of groups what there is by then
   --render FILE     measure nothing: write docs/performance.md and its plots from this result
 
 groups: outbound inbound peers offline replay backlog crash crowd notices footprint
@@ -118,7 +118,7 @@ fn full() -> Scale {
         replay: 1_000_000,
         paced: Duration::from_secs(5),
         idle: Duration::from_mins(1),
-        kills: 20,
+        kills: 200,
         durabilities: vec!["full".to_owned(), "normal".to_owned()],
         peers: true,
         smoke: false,

@@ -283,6 +283,12 @@ fn inbound_and_growth() -> Vec<(u8, Vec<Part>)> {
                     Most(1.2),
                 ),
                 ratio(
+                    "O5 CPU of a message in and out, at 10⁶ rows / at 10⁴",
+                    cost("1000000 rows, in and out, CPU"),
+                    cost("10000 rows, in and out, CPU"),
+                    Most(1.1),
+                ),
+                ratio(
                     "I3 CPU of an event, at 10⁶ stored / at 10⁴",
                     stored("1000000 stored, CPU of one more"),
                     stored("10000 stored, CPU of one more"),

@@ -97,6 +97,11 @@ impl Run {
             "median": spread.median, "min": spread.min, "max": spread.max}))
     }
 
+    /// Messages with a receipt that did not arrive, in the worst round.
+    pub(crate) fn lost(&self) -> f64 {
+        self.figure(("C1", "of them lost", "holdline full")).map_or(0.0, |lost| lost.max)
+    }
+
     /// The goals as lines for people.
     pub(crate) fn verdicts(&self) -> String {
         tables::goals(self)
