@@ -34,6 +34,10 @@ impl Loop {
                 Output::Publish(change) => self.publish(change),
             }
         }
+        if !self.stored.is_empty() {
+            self.fanout.count_rows(&self.stored);
+            self.fanout.tail.append(self.stored.drain(..));
+        }
     }
 
     /// Reads the credential, which is where a dial begins.
@@ -67,9 +71,7 @@ impl Loop {
                     Appended::Stored(row) => Some(row),
                     Appended::Duplicate | Appended::Conflated => None,
                 });
-                let stored: Vec<_> = stored.collect();
-                self.fanout.count_rows(&stored);
-                self.fanout.tail.append(stored);
+                self.stored.extend(stored);
             }
             Change::Retried { id, outcome } => {
                 if let Some(answer) = self.retries.remove(&id) {

@@ -16,7 +16,7 @@ use super::{Command, Fanout, NewServer, Waits};
 use crate::clock::Clock;
 use crate::link::credential::Credentials;
 use crate::link::{Connection, Dialer, LinkCommand, LinkEvent};
-use crate::model::{DueRow, Failure, Instant, LinkState, Moment, Retried, Seq};
+use crate::model::{DueRow, EventRow, Failure, Instant, LinkState, Moment, Retried, Seq};
 use crate::session::{Input, Session};
 use crate::store::{Store, StoreEvent};
 
@@ -104,6 +104,8 @@ pub(super) struct Loop {
     pub(super) next_ephemeral: u64,
     pub(super) requests: Requests,
     pub(super) retries: HashMap<Seq, oneshot::Sender<Retried>>,
+    /// Rows that are on disk, until all outputs of this turn are carried out: readers are woken once.
+    pub(super) stored: Vec<Arc<EventRow>>,
     pub(super) link_changed: bool,
     pub(super) punctual: Punctual,
     expiry: Expiry,
@@ -137,6 +139,7 @@ pub async fn run(parts: Parts) -> Ending {
         next_ephemeral: 0,
         requests: Requests::new(),
         retries: HashMap::new(),
+        stored: Vec::new(),
         link_changed: true,
         punctual: Punctual::new(clock),
         expiry: Expiry::default(),

@@ -7,25 +7,26 @@
 
 mod gate;
 mod outbound;
+mod socket;
 mod verdict;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, Stream as _};
+use futures_util::SinkExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 
 use self::gate::Gate;
 use self::outbound::{Outbound, Wrote};
+use self::socket::{Read, Turn, poll_read, poll_socket};
 use super::foreign::Quoter;
 use super::stream::ServerStream;
 use super::upgrade::Upgraded;
@@ -40,6 +41,8 @@ const WRITE_BUFFER: usize = 64 * 1024;
 /// Most bytes that can wait for the socket. Frames are handed over only while less than
 /// [`WRITE_BUFFER`] wait, so it takes a single frame of this size to get there.
 const WRITE_MAX: usize = 64 * 1024 * 1024;
+/// Messages read beyond the first before writing has its turn again.
+const READ_ON: usize = 64;
 /// Events that may wait behind a full channel.
 const WAITING: usize = 16;
 /// Bytes of frames in the channel from which on no further frame goes in: large ones fill it long
@@ -141,21 +144,6 @@ struct Pump {
 struct Budget {
     since: Instant,
     left: u32,
-}
-
-/// What came of polling the socket: at least one of both.
-struct Turn {
-    wrote: Option<Wrote>,
-    read: Option<Read>,
-}
-
-/// What was read.
-enum Read {
-    Whole(Message),
-    /// Bytes, but nothing whole.
-    Part,
-    Failed(Error),
-    End,
 }
 
 /// How pumping ends.
@@ -281,12 +269,27 @@ impl Pump {
                 self.end_within(self.patience.close, failure);
             }
         }
-        match turn.read {
-            None => Ok(()),
-            Some(Read::Part) => self.heard(),
-            Some(Read::Whole(message)) => self.read(message).await,
-            Some(Read::End) => Err(End::Down(self.how_it_ended(Failure::Lost { detail: String::new() }))),
-            Some(Read::Failed(error)) => {
+        let Some(mut read) = turn.read else { return Ok(()) };
+        // What came in one go is read in one go. Whoever waits for the socket to be read again is the
+        // next turn, not this one.
+        for _ in 0..READ_ON {
+            self.came(read).await?;
+            let mut nobody = Context::from_waker(Waker::noop());
+            let may_read = self.may_read();
+            match poll_read(&mut self.socket, &mut self.counted, may_read, &mut nobody) {
+                Poll::Ready(next) => read = next,
+                Poll::Pending => return Ok(()),
+            }
+        }
+        self.came(read).await
+    }
+
+    async fn came(&mut self, read: Read) -> Result<(), End> {
+        match read {
+            Read::Part => self.heard(),
+            Read::Whole(message) => self.read(message).await,
+            Read::End => Err(End::Down(self.how_it_ended(Failure::Lost { detail: String::new() }))),
+            Read::Failed(error) => {
                 let (failure, code) = verdict::of(error);
                 if let Some(code) = code {
                     self.farewell(code).await;
@@ -441,42 +444,6 @@ impl Pump {
         let stalled = self.outbound.last_progress().is_some_and(|at| now.since(at) >= self.patience.write);
         stalled.then_some(Failure::WriteStalled { after: self.patience.write })
     }
-}
-
-/// Writes what can be written, then reads one message.
-fn poll_socket(
-    socket: &mut Socket,
-    outbound: &mut Outbound,
-    counted: &mut u64,
-    may_read: bool,
-    cx: &mut Context<'_>,
-) -> Poll<Turn> {
-    let wrote = match outbound.poll_write(socket, cx) {
-        Poll::Ready(wrote) => Some(wrote),
-        Poll::Pending => None,
-    };
-    let read = match poll_read(socket, counted, may_read, cx) {
-        Poll::Ready(read) => Some(read),
-        Poll::Pending => None,
-    };
-    if wrote.is_none() && read.is_none() { Poll::Pending } else { Poll::Ready(Turn { wrote, read }) }
-}
-
-fn poll_read(socket: &mut Socket, counted: &mut u64, may_read: bool, cx: &mut Context<'_>) -> Poll<Read> {
-    if !may_read {
-        return Poll::Pending;
-    }
-    let polled = Pin::new(&mut *socket).poll_next(cx);
-    let bytes = socket.get_ref().bytes_read();
-    let more = std::mem::replace(counted, bytes) < bytes;
-    if polled.is_pending() && more {
-        return Poll::Ready(Read::Part);
-    }
-    Poll::Ready(match ready!(polled) {
-        Some(Ok(message)) => Read::Whole(message),
-        Some(Err(error)) => Read::Failed(error),
-        None => Read::End,
-    })
 }
 
 fn size(event: &LinkEvent) -> usize {

@@ -37,20 +37,23 @@ impl Trails {
         tries: u32,
         reason: Option<&str>,
     ) {
-        if !self.by_id.contains_key(id) {
-            if self.order.len() >= MESSAGES
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.by_id.remove(&oldest);
+        let step = HistoryEntry { state, at, attempt: tries, reason: reason.map(str::to_owned) };
+        if let Some(trail) = self.by_id.get_mut(id) {
+            trail.tries = tries;
+            if trail.steps.len() >= STEPS {
+                trail.steps.remove(STEPS / 2);
             }
-            self.order.push_back(id.clone());
+            trail.steps.push(step);
+            return;
         }
-        let trail = self.by_id.entry(id.clone()).or_default();
+        // The oldest one's place is taken with all it has: most messages go the same way.
+        let oldest = if self.order.len() >= MESSAGES { self.order.pop_front() } else { None };
+        let mut trail = oldest.and_then(|id| self.by_id.remove(&id)).unwrap_or_default();
         trail.tries = tries;
-        if trail.steps.len() >= STEPS {
-            trail.steps.remove(STEPS / 2);
-        }
-        trail.steps.push(HistoryEntry { state, at, attempt: tries, reason: reason.map(str::to_owned) });
+        trail.steps.clear();
+        trail.steps.push(step);
+        self.order.push_back(id.clone());
+        self.by_id.insert(id.clone(), trail);
     }
 
     /// Where a message stands, in which attempt, and how it came there.
