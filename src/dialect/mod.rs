@@ -205,6 +205,9 @@ pub enum Act {
         unit: Unit,
         /// The acknowledgements to the server.
         then: Vec<Frame>,
+        /// The last of them covers all that came before it on this connection: where several are due
+        /// at once, it is enough.
+        cumulative: bool,
     },
     /// A message of ours is done.
     Accepted {

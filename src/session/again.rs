@@ -36,7 +36,7 @@ pub fn look_again(dialect: &dyn Dialect, rules: &TypeRules, held: HeldBody, at: 
 
 fn rows_of(act: Act) -> Vec<NewRow> {
     match act {
-        Act::Store { unit, then: _ } => unit.rows,
+        Act::Store { unit, .. } => unit.rows,
         Act::Rejected { otherwise, .. } => vec![otherwise],
         Act::Send(_)
         | Act::Started { .. }

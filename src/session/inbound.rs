@@ -24,11 +24,41 @@ const MOST_BYTES: usize = 2 << 20;
 
 type Values = Vec<(Arc<str>, Option<Arc<str>>)>;
 
+/// What the server is told once something is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Thanks {
+    pub(super) frames: Vec<Frame>,
+    /// The last one covers all before it.
+    pub(super) cumulative: bool,
+}
+
+impl Thanks {
+    /// Where the last one covers the others, it alone is left.
+    pub(super) fn new(mut frames: Vec<Frame>, cumulative: bool) -> Self {
+        if cumulative {
+            frames.drain(..frames.len().saturating_sub(1));
+        }
+        Self { frames, cumulative }
+    }
+
+    /// What stands for both, `later` coming after.
+    fn join(&mut self, later: Self) {
+        if later.frames.is_empty() {
+            return;
+        }
+        if later.cumulative && self.cumulative {
+            self.frames.pop();
+        }
+        self.cumulative = later.cumulative;
+        self.frames.extend(later.frames);
+    }
+}
+
 #[derive(Debug)]
 struct Pending {
     connection: u64,
     bytes: usize,
-    then: Vec<Frame>,
+    then: Thanks,
     cursors: Values,
     kept: Values,
 }
@@ -37,6 +67,8 @@ struct Pending {
 #[derive(Debug)]
 pub(super) struct Inbound {
     pending: BTreeMap<u64, Pending>,
+    /// To be said to this connection when all of this moment is looked at.
+    thanks: Option<(u64, Thanks)>,
     bytes: usize,
     held: bool,
     /// The driver cannot hand anything to the store.
@@ -49,6 +81,7 @@ impl Inbound {
     pub(super) fn new(remembered: &Remembered) -> Self {
         Self {
             pending: BTreeMap::new(),
+            thanks: None,
             bytes: 0,
             held: false,
             blocked: false,
@@ -81,12 +114,12 @@ impl Inbound {
         // Used from now on even if the disk is slow: lost, they would be taken anew.
         self.cursors.extend(baseline.iter().cloned());
         let cursors = baseline.into_iter().map(|(name, value)| (name, Some(value))).collect();
-        self.put(turn, 0, Unit { cursors, ..Unit::default() }, Vec::new());
+        self.put(turn, 0, Unit { cursors, ..Unit::default() }, Thanks::default());
     }
 
     /// A frame's unit: ephemeral events are told at once, the rest is put down, and `then` goes
     /// out once it is on disk.
-    pub(super) fn store(&mut self, turn: &mut Turn<'_>, connection: u64, mut unit: Unit, then: Vec<Frame>) {
+    pub(super) fn store(&mut self, turn: &mut Turn<'_>, connection: u64, mut unit: Unit, then: Thanks) {
         for row in std::mem::take(&mut unit.rows) {
             let Stamped { row, class, without_key } = stamp(row, &turn.settings.types);
             if without_key {
@@ -107,21 +140,20 @@ impl Inbound {
             self.pending.last_entry().filter(|last| last.get().connection == connection)
         {
             // An acknowledgement may be cumulative: it must not overtake what is not on disk.
-            last.get_mut().then.extend(then);
+            last.get_mut().then.join(then);
         } else {
-            for frame in then {
-                turn.out.write(frame);
-            }
+            self.thank(connection, then);
+            self.settle(turn, Some(connection));
         }
     }
 
     /// A hole that only we know of.
     pub(super) fn gap(&mut self, turn: &mut Turn<'_>, connection: u64, detail: &str) {
         let rows = vec![NewRow::Gap { reason: GapReason::Server, detail: detail.to_owned() }];
-        self.put(turn, connection, Unit { rows, ..Unit::default() }, Vec::new());
+        self.put(turn, connection, Unit { rows, ..Unit::default() }, Thanks::default());
     }
 
-    fn put(&mut self, turn: &mut Turn<'_>, connection: u64, unit: Unit, then: Vec<Frame>) {
+    fn put(&mut self, turn: &mut Turn<'_>, connection: u64, unit: Unit, then: Thanks) {
         let pending = Pending {
             connection,
             bytes: size(&unit),
@@ -155,12 +187,25 @@ impl Inbound {
         update(&mut self.cursors, done.cursors);
         update(&mut self.kept, done.kept);
         if connection == Some(done.connection) {
-            for frame in done.then {
-                turn.out.write(frame);
-            }
+            self.thank(done.connection, done.then);
         }
         if !appended.is_empty() {
             turn.out.publish(Change::Appended(appended));
+        }
+    }
+
+    fn thank(&mut self, connection: u64, then: Thanks) {
+        match &mut self.thanks {
+            Some((whom, thanks)) if *whom == connection => thanks.join(then),
+            Some(_) | None => self.thanks = Some((connection, then)),
+        }
+    }
+
+    /// Says what is due. `connection`: the present one, if any.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_>, connection: Option<u64>) {
+        let due = self.thanks.take().filter(|(whom, _)| connection == Some(*whom));
+        for frame in due.into_iter().flat_map(|(_, thanks)| thanks.frames) {
+            turn.out.write(frame);
         }
     }
 

@@ -370,7 +370,7 @@ impl Session {
             *ruled = link.talk.closed(*code, reason);
             let unit = link.talk.left_behind();
             if !unit.is_empty() {
-                self.act(at, vec![crate::dialect::Act::Store { unit, then: Vec::new() }]);
+                self.act(at, vec![crate::dialect::Act::Store { unit, then: Vec::new(), cumulative: false }]);
             }
         }
         if let Failure::Refused { status, ruled: ruled @ None, .. } = &mut failure {
@@ -536,6 +536,8 @@ impl Session {
     /// What every input may have made possible, and the timers after it. To follow
     /// [`Session::take`]; the other calls see to it themselves.
     pub fn settle(&mut self, at: Moment) {
+        let number = self.link.as_ref().map(|link| link.number);
+        self.inbound.settle(&mut turn!(self, at), number);
         let accepts = self.accepts_frames();
         let held = self.inbound.held();
         if let Some(link) = &mut self.link {

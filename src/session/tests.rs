@@ -93,10 +93,12 @@ impl Conversation for Talk {
                     kept: Vec::new(),
                 },
                 then: vec![Frame::Text(format!("ack {name}"))],
+                cumulative: words.next() == Some("all"),
             },
             "typing" => Act::Store {
                 unit: Unit { rows: vec![event_row("typing", None)], ..Unit::default() },
                 then: vec![Frame::Text("ack typing".into())],
+                cumulative: false,
             },
             "expelled" => {
                 Act::HangUp(Failure::Ruled { verdict: Verdict::Unauthorized, code: None, message: None })

@@ -171,11 +171,15 @@ impl Conversation for Talk {
                     },
                     kept: Vec::new(),
                 };
-                acts.push(Act::Store { unit, then: vec![Frame::Text(format!("ack {number}"))] });
+                acts.push(Act::Store {
+                    unit,
+                    then: vec![Frame::Text(format!("ack {number}"))],
+                    cumulative: false,
+                });
             }
             "typing" => {
                 let unit = Unit { rows: vec![row("typing", None)], ..Unit::default() };
-                acts.push(Act::Store { unit, then: Vec::new() });
+                acts.push(Act::Store { unit, then: Vec::new(), cumulative: false });
             }
             _ => {}
         }

@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) unit: Unit,
     /// Replies that wait for the commit.
     then: Vec<Frame>,
+    /// Some reply that waits stands for itself alone.
+    single: bool,
     pub(crate) acts: Vec<Act>,
     verdict: Option<Failure>,
 }
@@ -32,7 +34,8 @@ impl Findings {
     /// comes last, so that all of the frame was said.
     pub(crate) fn into_acts(self, acts: &mut Vec<Act>) {
         if !self.unit.is_empty() || !self.then.is_empty() {
-            acts.push(Act::Store { unit: self.unit, then: self.then });
+            let cumulative = !self.then.is_empty() && !self.single;
+            acts.push(Act::Store { unit: self.unit, then: self.then, cumulative });
         }
         acts.extend(self.acts);
         acts.extend(self.verdict.map(Act::HangUp));
@@ -171,6 +174,7 @@ impl Talk {
         if let Some(frame) = reply {
             if rule.role == Role::Event {
                 findings.then.push(frame);
+                findings.single |= !rule.own.cumulative;
             } else {
                 findings.send(frame);
             }

@@ -175,6 +175,8 @@ pub(crate) struct Own {
     pub(crate) message: Option<Template>,
     pub(crate) retry_after: Option<Template>,
     pub(crate) each: Option<Pointer>,
+    /// The reply covers all events before it.
+    pub(crate) cumulative: bool,
 }
 
 impl Own {
@@ -304,7 +306,7 @@ impl Role {
     /// The keys that only some roles have, for this one.
     pub(crate) const fn own_keys(self) -> &'static [&'static str] {
         match self {
-            Self::Event => &["type", "data", "id", "seq", "reply_to", "each"],
+            Self::Event => &["type", "data", "id", "seq", "reply_to", "each", "cumulative"],
             Self::Accepted => &["reply_to", "up_to", "data"],
             Self::Received => &["reply_to", "data"],
             Self::Rejected => &["reply_to", "data", "code", "message"],

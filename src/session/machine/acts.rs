@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dialect::{About, Act};
-use crate::model::{ErrorKind, Frame, LinkState, MessageState, Moment, NewRow, Payload, Refusal, Unit};
+use crate::model::{ErrorKind, LinkState, MessageState, Moment, NewRow, Payload, Refusal, Unit};
 
 use super::{NORMAL, Session};
 use crate::session::Change;
 use crate::session::barrier::Echo;
 use crate::session::delivery::reason;
+use crate::session::inbound::Thanks;
 use crate::session::turn::Turn;
 
 impl Session {
@@ -21,9 +22,9 @@ impl Session {
                     self.out.write(frame);
                 }
                 Act::Started { resumed } => self.started(at, resumed),
-                Act::Store { unit, then } => {
+                Act::Store { unit, then, cumulative } => {
                     self.tell_gap(at);
-                    self.store(at, unit, then);
+                    self.store(at, unit, Thanks::new(then, cumulative));
                 }
                 Act::Accepted { about, data } => self.accepted(at, &about, data),
                 Act::Received { about, data } => {
@@ -42,7 +43,8 @@ impl Session {
                         self.replied(at);
                     } else {
                         self.tell_gap(at);
-                        self.store(at, Unit { rows: vec![otherwise], ..Unit::default() }, Vec::new());
+                        let unit = Unit { rows: vec![otherwise], ..Unit::default() };
+                        self.store(at, unit, Thanks::default());
                     }
                 }
                 Act::Deferred { about, code, message, retry_after } => {
@@ -93,7 +95,7 @@ impl Session {
         }
     }
 
-    fn store(&mut self, at: Moment, unit: Unit, then: Vec<Frame>) {
+    fn store(&mut self, at: Moment, unit: Unit, then: Thanks) {
         let Some(link) = &self.link else { return };
         self.inbound.store(&mut turn!(self, at), link.number, unit, then);
     }

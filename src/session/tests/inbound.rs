@@ -300,3 +300,25 @@ fn p6_another_server_than_before_begins_with_a_gap_once() {
         assert_eq!(gaps(&bench), told + usize::from(!resumes), "{resumes} {seen_before} {others_before}");
     }
 }
+
+#[test]
+fn of_acknowledgements_that_cover_all_before_them_one_goes_out_for_what_is_on_disk_together() {
+    let mut bench = Setup::default().connected();
+    for word in ["event 1 all", "event 2 all", "event 3", "event 4", "event 5 all", "event 6 all"] {
+        bench.frame(word);
+    }
+    assert!(bench.written().is_empty(), "nothing is on disk");
+    let inbound = bench.records().into_iter().filter(|(_, record)| matches!(record, Record::Inbound { .. }));
+    let tickets: Vec<u64> = inbound.map(|(ticket, _)| ticket).collect();
+    let moment = bench.moment();
+    for ticket in &tickets[..5] {
+        bench
+            .session
+            .take(moment, Input::Recorded { ticket: *ticket, outcome: Recorded::Inbound(Vec::new()) });
+    }
+    bench.session.settle(moment);
+    bench.drain();
+    assert_eq!(bench.written(), ["ack 2", "ack 3", "ack 4", "ack 5"], "5 is on disk, 6 is not");
+    bench.input(Input::Recorded { ticket: tickets[5], outcome: Recorded::Inbound(Vec::new()) });
+    assert_eq!(bench.written().last(), Some(&"ack 6"));
+}

@@ -46,8 +46,19 @@ const FILE_KEYS: [&str; 13] = [
     "out",
 ];
 const EFFECT_KEYS: [&str; 4] = ["capture", "keep", "forget", "cursor"];
-const OWN_KEYS: [&str; 10] =
-    ["type", "data", "id", "seq", "reply_to", "up_to", "code", "message", "retry_after", "each"];
+const OWN_KEYS: [&str; 11] = [
+    "type",
+    "data",
+    "id",
+    "seq",
+    "reply_to",
+    "up_to",
+    "code",
+    "message",
+    "retry_after",
+    "each",
+    "cumulative",
+];
 const STEP_KEYS: [&str; 17] = [
     "note",
     "if",

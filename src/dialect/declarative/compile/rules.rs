@@ -52,6 +52,12 @@ impl Written<'_> {
         effects.stream = keys.take("stream").and_then(|item| self.source(item, site));
         let reply =
             keys.take("reply").and_then(|item| self.template(item, Site::Reply { each: each.is_some() }));
+        let cumulative =
+            own_keys.contains(&"cumulative") && keys.flag("cumulative", &mut self.notes).unwrap_or(false);
+        if cumulative && reply.is_none() {
+            let advice = "add the `reply`, or leave `cumulative` out";
+            self.notes.error("bad_value", at, "`cumulative` speaks of a `reply`, and there is none", advice);
+        }
         let mut own = |key: &str| {
             if own_keys.contains(&key) {
                 keys.take(key).and_then(|item| self.source(item, site))
@@ -70,6 +76,7 @@ impl Written<'_> {
             message: own("message"),
             retry_after: own("retry_after"),
             each,
+            cumulative,
         };
         if role == Role::Event && own.kind.is_none() {
             self.notes.error("bad_value", at, "an event needs a `type`", "a pointer, or a fixed word");

@@ -251,7 +251,7 @@ impl<'t> Stage<'t> {
         for act in acts {
             match act {
                 Act::Send(frame) => self.owe(frame),
-                Act::Store { unit, then } => {
+                Act::Store { unit, then, cumulative: _ } => {
                     self.put_down(unit);
                     then.into_iter().for_each(|frame| self.owe(frame));
                 }

@@ -101,7 +101,7 @@ fn holdline_acknowledges_events_behind_the_commit_and_resumes_from_the_last() {
     };
     assert_eq!(unit.cursors, [("".into(), Some("\"e1\"".into()))]);
     let acts = bench.frame(r#"{"type":"a","eventId":"e2","n":1}"#);
-    let [Act::Store { unit, then }] = &acts[..] else {
+    let [Act::Store { unit, then, .. }] = &acts[..] else {
         panic!("{acts:?}");
     };
     assert_eq!(unit.cursors, [("".into(), Some("\"e2\"".into()))]);

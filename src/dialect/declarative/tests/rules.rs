@@ -84,6 +84,29 @@ fn an_event_is_acknowledged_in_the_store_act_and_everything_else_at_once() {
 }
 
 #[test]
+fn a_reply_is_cumulative_where_every_rule_of_the_frame_says_so() {
+    let text = r#"
+        codec = "json-lines"
+        in = [
+          { as = "event", when = { "/all" = { exists = true } }, type = "t", reply = ["$in/all"], cumulative = true },
+          { as = "event", when = { "/one" = { exists = true } }, type = "t", reply = ["$in/one"] },
+          { as = "event", type = "t" },
+        ]"#;
+    let mut bench = bench(text);
+    for (frame, wanted) in [
+        (r#"{"all":1}"#, true),
+        ("{\"all\":1}\n{\"all\":2}", true),
+        (r#"{"one":1}"#, false),
+        ("{\"all\":1}\n{\"one\":2}", false),
+        ("{}", false),
+    ] {
+        let acts = bench.frame(frame);
+        let [Act::Store { cumulative, .. }] = &acts[..] else { panic!("{acts:?}") };
+        assert_eq!(*cumulative, wanted, "{frame}");
+    }
+}
+
+#[test]
 fn each_makes_one_event_per_item_in_one_unit() {
     let text = r#"
         connect = { query = { c = "$cursor" } }
@@ -91,12 +114,12 @@ fn each_makes_one_event_per_item_in_one_unit() {
     let mut bench = bench(text);
     let acts = bench.frame(r#"{"at":5,"items":[{"t":"a","i":1,"d":1},{"i":2},{"t":"b","i":3}]}"#);
     assert_eq!(rows(&acts), [r#"a|1|{"d":1,"at":5}"#, r#"unrecognised|-|{"i":2}"#, r#"b|3|{"at":5}"#]);
-    let [Act::Store { unit, then }] = &acts[..] else { panic!("{acts:?}") };
+    let [Act::Store { unit, then, .. }] = &acts[..] else { panic!("{acts:?}") };
     assert_eq!(unit.cursors.last(), Some(&("".into(), Some("3".into()))));
     assert_eq!(then, &[Frame::Text(r#"{"got":5}"#.into())]);
 
     let acts = bench.frame(r#"{"at":6,"items":[]}"#);
-    let [Act::Store { unit, then }] = &acts[..] else { panic!("{acts:?}") };
+    let [Act::Store { unit, then, .. }] = &acts[..] else { panic!("{acts:?}") };
     assert!(unit.is_empty() && then.len() == 1);
     assert_eq!(rows(&bench.frame(r#"{"items":{}}"#)), [r#"unrecognised|-|{"items":{}}"#]);
     let many = format!(r#"{{"items":[{}0]}}"#, "0,".repeat(10_000));
