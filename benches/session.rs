@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Clock};
 
-use holdline::dialect::{Dialect, Given, Outgoing, Options, load};
+use holdline::dialect::{Dialect, Given, Options, Outgoing, load};
 use holdline::model::{
     Appended, Confirm, Delivery, Due, DueRow, EventRow, Frame, Instant, MessageId, Moment, Payload, Place,
     Record, Recorded, Remembered, Resend, RowKind, Seq, Timestamp, TypeRules,
@@ -55,7 +55,10 @@ fn many_rules(base: &std::path::Path) -> Arc<dyn Dialect> {
     let mut text = holdline::dialect::text_of("json", base).expect("built in").0;
     let mut more = String::from("in = [\n");
     for n in 0..290 {
-        let _ = writeln!(more, r#"  {{ as = "event", when = {{ "/type" = "other-{n}" }}, type = "/type", id = "/id" }},"#);
+        let _ = writeln!(
+            more,
+            r#"  {{ as = "event", when = {{ "/type" = "other-{n}" }}, type = "/type", id = "/id" }},"#
+        );
     }
     text = text.replacen("in = [\n", &more, 1);
     let path = base.join("many.toml");
@@ -171,10 +174,14 @@ impl Bench {
 
     /// What one commit answers, as the driver hands it in.
     fn commit(&mut self) {
-        let event = Arc::new(EventRow { seq: Some(Seq(1)), received_at: Timestamp::default(), kind: RowKind::Bad });
+        let event =
+            Arc::new(EventRow { seq: Some(Seq(1)), received_at: Timestamp::default(), kind: RowKind::Bad });
         for (ticket, inbound) in std::mem::take(&mut self.tickets) {
-            let outcome =
-                if inbound { Recorded::Inbound(vec![Appended::Stored(Arc::clone(&event))]) } else { Recorded::Done };
+            let outcome = if inbound {
+                Recorded::Inbound(vec![Appended::Stored(Arc::clone(&event))])
+            } else {
+                Recorded::Done
+            };
             self.session.take(self.at, Input::Recorded { ticket, outcome });
         }
         self.session.settle(self.at);
@@ -210,7 +217,12 @@ fn outbound(dialect: &Arc<dyn Dialect>) -> f64 {
     best(|| {
         for _ in 0..FRAMES / COMMIT {
             let previous = Place(place);
-            let rows: Vec<DueRow> = (0..COMMIT).map(|_| { place += 1; row(place, &payload) }).collect();
+            let rows: Vec<DueRow> = (0..COMMIT)
+                .map(|_| {
+                    place += 1;
+                    row(place, &payload)
+                })
+                .collect();
             bench.input(Input::Queued { previous, rows });
             bench.input(Input::Written(bench.written));
             bench.frame(&format!(r#"{{"type":"ack","upTo":{place}}}"#));

@@ -43,6 +43,9 @@ const READ_AHEAD: usize = 4096;
 /// Rows asked for at once: the writer has others to serve as well, and the first rows of a long queue
 /// are not to wait for the last ones.
 const MOST_ASKED: usize = 512;
+/// Rows asked for at the beginning of a connection: the first of a long queue is soon on its way, and
+/// the question for more goes out with it.
+const FIRST_ASKED: usize = 64;
 
 /// What decides that a message has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +199,8 @@ impl Delivery {
         let rows = most.saturating_sub(held);
         let bytes = MOST_BYTES.saturating_sub(self.bytes - self.wire.aside.bytes);
         if rows >= MOST_ASKED || self.waiting.is_empty() {
-            let (total, rows) = (self.window(turn.settings), rows.min(MOST_ASKED));
+            let at_once = if self.loader.cursor() == Place::default() { FIRST_ASKED } else { MOST_ASKED };
+            let (total, rows) = (self.window(turn.settings), rows.min(at_once));
             if let Some(query) = self.loader.next(&self.lanes, turn.settings, total, rows, bytes) {
                 turn.out.push(Output::LoadDue(query));
             }

@@ -285,6 +285,20 @@ fn the_buffer_is_bounded_and_the_rest_stays_in_the_store() {
 }
 
 #[test]
+fn a_connection_begins_with_a_small_question_and_goes_on_while_its_rows_are_under_way() {
+    let mut bench = Setup::default().bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    bench.frame("welcome");
+    let query = bench.questions().pop().expect("it asks");
+    assert_eq!((query.after, query.limit), (Place(0), 64));
+    bench.input(Input::Due(Due { query, rows: (1..=64).map(row).collect(), end: false }));
+    assert_eq!(bench.written().iter().filter(|text| text.starts_with('m')).count(), 64);
+    let query = bench.questions().pop().expect("it asks for more");
+    assert_eq!((query.after, query.limit), (Place(64), 512));
+}
+
+#[test]
 fn what_is_confirmed_together_ends_in_one_record() {
     let mut bench = Setup::default().connected();
     (1..=20).for_each(|place| bench.queue(row(place)));
