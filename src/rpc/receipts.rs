@@ -17,6 +17,9 @@ use crate::model::{ErrorKind, Receipt, Refusal};
 /// unanswered.
 pub(super) const MAX_ID: usize = 64;
 
+/// Room for so many is kept while there are none.
+const KEPT: usize = 16;
+
 /// What came of a message.
 type Outcome = Result<Receipt, Refusal>;
 
@@ -93,7 +96,13 @@ impl Receipts {
 
     /// Takes what may be written into `into`, which is empty.
     pub(super) fn take(&self, into: &mut Vec<Ready>) {
-        std::mem::swap(&mut *lock(&self.ready), into);
+        let mut ready = lock(&self.ready);
+        if ready.is_empty() {
+            // What a busy hour needed is not kept over a quiet one.
+            ready.shrink_to(KEPT);
+        } else {
+            std::mem::swap(&mut *ready, into);
+        }
     }
 
     /// So many were written.

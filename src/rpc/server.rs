@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,9 @@ const REST: Duration = Duration::from_millis(50);
 /// … and at most, as each refusal in a row doubles it. An app waits so long when there is room
 /// again.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// How long a full house waits for somebody who is about to leave.
+const LEFT_WITHIN: Duration = Duration::from_millis(10);
 
 /// How long a refused app may take to hear why.
 const REFUSED_WITHIN: Duration = Duration::from_millis(100);
@@ -73,15 +76,15 @@ pub async fn serve(
             arrival = listener.accept() => arrival,
         };
         match arrival {
-            Ok(Arrival::Ours(stream, peer)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
+            Ok(Arrival::Ours(stream, peer)) => match place(&places).await {
+                Some(place) => {
                     let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
                     apps.spawn(async move {
                         connection::serve(stream, peer, shared, shutdown).await;
                         drop(place);
                     });
                 }
-                Err(_) => {
+                None => {
                     shared.backend.count(metric::CLIENTS_REFUSED);
                     turn_away(stream, limits).await;
                 }
@@ -106,6 +109,15 @@ pub async fn serve(
     }
     drop(listener);
     while apps.join_next().await.is_some() {}
+}
+
+/// A place for one more app. One that comes as another leaves is not to suffer for it: what is left to
+/// do for that one takes a moment.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    match Arc::clone(places).try_acquire_owned() {
+        Ok(place) => Some(place),
+        Err(_) => timeout(LEFT_WITHIN, Arc::clone(places).acquire_owned()).await.ok()?.ok(),
+    }
 }
 
 /// Says that the house is full. A fresh connection has room for one line, so nobody is waited for.

@@ -160,10 +160,11 @@ impl Events {
                 return Ok(());
             }
         }
-        if *self.last_seq.borrow() >= self.next {
-            return Ok(());
-        }
-        if !position.caught_up {
+        if position.caught_up {
+            if *self.last_seq.borrow() >= self.next {
+                return Ok(());
+            }
+        } else {
             position.caught_up = true;
             let seq = Seq(self.next.0.saturating_sub(1));
             let subscription = self.registered.name.clone();
@@ -174,12 +175,12 @@ impl Events {
     }
 
     async fn tell_page(&mut self, page: EventsPage, position: &mut Position) -> Result<(), End> {
-        let shared = Arc::clone(&self.client.shared);
-        let (from, prev) = (self.next, position.prev);
-        let joint = if position.caught_up { shared.chunks.joint(&self.voice, from) } else { None };
-        let mut composer = self.composer(!position.caught_up, prev, from);
-        // What others may be told as well: all from here on to where it ends, and nothing else.
-        let mut whole = position.caught_up && page.pruned.is_none();
+        let from = self.next;
+        let joint =
+            if position.caught_up { self.client.shared.chunks.joint(&self.voice, from) } else { None };
+        let mut composer = self.composer(!position.caught_up, position.prev, from);
+        // Whether others may be told the very same: all from here on to where it ends, and nothing else.
+        let shared = position.caught_up && page.pruned.is_none();
         if let Some((first, to)) = page.pruned
             && to >= from
         {
@@ -199,14 +200,16 @@ impl Events {
                 None => composer.event(row),
             }
             if composer.is_full() {
-                whole = false;
-                let chunk = Arc::new(composer.cut(behind(seq)));
-                self.tell_chunk(chunk, position).await?;
+                self.tell_new(composer.cut(behind(seq)), shared, position).await?;
             }
         }
-        let chunk = Arc::new(composer.cut(next));
-        if whole && !chunk.told.is_empty() {
-            shared.chunks.keep(&self.voice, from, prev, &chunk);
+        self.tell_new(composer.cut(next), shared, position).await
+    }
+
+    async fn tell_new(&mut self, chunk: Chunk, shared: bool, position: &mut Position) -> Result<(), End> {
+        let chunk = Arc::new(chunk);
+        if shared && !chunk.told.is_empty() {
+            self.client.shared.chunks.keep(&self.voice, self.next, position.prev, &chunk);
         }
         self.tell_chunk(chunk, position).await
     }

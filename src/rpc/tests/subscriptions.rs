@@ -94,6 +94,49 @@ async fn what_many_are_told_at_the_same_time_is_what_each_asked_for() {
 }
 
 #[tokio::test]
+async fn an_app_is_told_that_it_has_caught_up_however_fast_more_comes() {
+    let house = House::new();
+    house.memory.event("a", "1");
+    let memory = std::sync::Arc::clone(&house.memory);
+    let live = tokio::spawn(async move {
+        for _ in 0..20_000 {
+            memory.event("a", "2");
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut app = house.app();
+    app.call("events.subscribe", r#"{"from":"earliest"}"#).await;
+    let mut told = 0;
+    while app.next().await.unwrap()["method"] != "caught_up" {
+        told += 1;
+    }
+    live.abort();
+    assert!(told < 10_000, "{told}");
+}
+
+#[tokio::test]
+async fn what_is_told_to_many_is_put_together_once() {
+    let house = House::new();
+    let mut apps: Vec<_> = (0..20).map(|_| house.app()).collect();
+    for app in &mut apps {
+        app.call("events.subscribe", "{}").await;
+        app.told("caught_up").await;
+    }
+    let before = house.memory.pages();
+    let body = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..200 {
+        house.memory.event("a", &body);
+    }
+    for app in &mut apps {
+        for seq in 1..=200 {
+            assert_eq!(app.told("event").await["event"]["seq"], seq);
+        }
+    }
+    let pages = house.memory.pages() - before;
+    assert!((1..=20).contains(&pages), "{pages} pages were asked for by 20 apps");
+}
+
+#[tokio::test]
 async fn now_means_only_what_comes() {
     let house = House::new();
     house.memory.event("a", "1");
