@@ -31,7 +31,8 @@ fn the_page_has_the_figures_of_the_result_file() {
 #[test]
 fn medians_and_verdicts_in_the_result_file_follow_from_its_rounds() {
     let document = committed();
-    assert_eq!(Run::read(document.clone()).complete(), document, "{RENDER}");
+    // Not shown: it is long.
+    assert!(Run::read(document.clone()).complete() == document, "{RESULT} differs from its rounds: {RENDER}");
 }
 
 #[test]
