@@ -241,9 +241,14 @@ fn end_of(row: &DueRow) -> Record {
     }
 }
 
-/// As the engine: every row that is told ends at once, as many at a time as were told.
-fn end_all(store: &Store, mut events: tokio::sync::mpsc::Receiver<StoreEvent>, count: usize) -> EventsBack {
-    let (mut ended, mut last, mut ticket) = (0, Place(0), 0_u64);
+/// As the engine: every row behind this place that is told ends at once, as many at a time as were told.
+fn end_all(
+    store: &Store,
+    mut events: tokio::sync::mpsc::Receiver<StoreEvent>,
+    behind: Place,
+    count: usize,
+) -> EventsBack {
+    let (mut ended, mut last, mut ticket) = (0, behind, 0_u64);
     let everything = |after| DueQuery { after, lane: None, skip: Vec::new(), limit: 1024, bytes: 1 << 20 };
     while ended < count {
         let rows = match events.blocking_recv().expect("the writer lives") {
@@ -315,8 +320,8 @@ fn outbound(options: &Options) {
     let mut events = Some(events);
     let measured = measure(&label, options.messages, "store writer", || {
         let (taken, from) = (events.take().unwrap(), store.clone());
-        let count = options.messages;
-        let engine = std::thread::spawn(move || end_all(&from, taken, count));
+        let (count, behind) = (options.messages, Place(i64::try_from(options.standing).unwrap()));
+        let engine = std::thread::spawn(move || end_all(&from, taken, behind, count));
         runtime().block_on(send_all(&store, options.messages, options.window));
         events = Some(engine.join().unwrap().0);
     });

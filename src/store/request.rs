@@ -72,10 +72,7 @@ impl ClientAsk {
 
     /// Bytes it brings, for the bound of a batch.
     pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Send(new, _) | Self::Post(new, _) => new.payload.len(),
-            _ => 0,
-        }
+        if let Self::Send(new, _) | Self::Post(new, _) = self { new.payload.len() } else { 0 }
     }
 
     /// Answers without doing it.
