@@ -17,7 +17,8 @@ use super::outbox_row::{Fate, OutRow};
 use super::seal;
 use crate::model::{Delivery, MessageId, MessageState};
 
-/// Messages remembered at most: those with the lowest places, which are the next to end.
+/// Messages remembered at most. Then all are forgotten: what was handed out last is what ends next,
+/// and what waits for long must not keep it out.
 const REMEMBERED: usize = 4096;
 
 /// What is remembered of one.
@@ -44,10 +45,7 @@ impl Fresh {
             return;
         }
         if self.0.len() >= REMEMBERED {
-            match self.0.last_key_value() {
-                Some((last, _)) if row.place < *last => drop(self.0.pop_last()),
-                Some(_) | None => return,
-            }
+            self.0.clear();
         }
         let queued_at = row.queued_at.as_millis();
         self.0.insert(row.place, Brief { id: row.id.message_id(), queued_at, size: row.size() });

@@ -331,7 +331,9 @@ pub(super) fn moved(desk: &mut Desk, place: i64, from: MessageState, to: Message
     if !desk.on_wire.is_empty() {
         desk.on_wire.remove(&place);
     }
-    desk.retention.message_finished_at(place);
+    // Where it is the only one, pruning need not walk over all that waits before it.
+    let alone = codes::unfinished(from) && !codes::unfinished(to) && desk.tally.finished == 1;
+    desk.retention.message_finished_at(place, alone);
     if place == desk.tally.low_place {
         desk.tally.low_is_stale = true;
     }

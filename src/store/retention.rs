@@ -28,9 +28,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A message ended at this place.
-    pub(super) fn message_finished_at(&mut self, place: i64) {
-        self.finished_from = self.finished_from.min(place);
+    /// A message ended at this place, perhaps as the only one that is kept.
+    pub(super) fn message_finished_at(&mut self, place: i64, alone: bool) {
+        self.finished_from = if alone { place } else { self.finished_from.min(place) };
     }
 
     /// Looks at everything anew.
