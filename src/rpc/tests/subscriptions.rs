@@ -97,6 +97,7 @@ async fn what_many_are_told_at_the_same_time_is_what_each_asked_for() {
 async fn an_app_is_told_that_it_has_caught_up_however_fast_more_comes() {
     let house = House::new();
     house.memory.event("a", "1");
+    house.memory.distant.store(true, std::sync::atomic::Ordering::Relaxed);
     let memory = std::sync::Arc::clone(&house.memory);
     let live = tokio::spawn(async move {
         for _ in 0..20_000 {
