@@ -60,16 +60,7 @@ impl Framing {
 
     /// `message` with what tells it apart.
     pub fn frame(self, message: &str, out: &mut Vec<u8>) {
-        match self {
-            Self::Lines => {
-                out.extend_from_slice(message.as_bytes());
-                out.push(b'\n');
-            }
-            Self::Headers => {
-                out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", message.len()).as_bytes());
-                out.extend_from_slice(message.as_bytes());
-            }
-        }
+        self.frame_with(out, |out| out.extend_from_slice(message.as_bytes()));
     }
 }
 
