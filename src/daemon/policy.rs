@@ -64,7 +64,7 @@ impl Policy {
             confirm,
             resend: rule.map_or(Resend::Always, |rule| rule.resend),
             ttl: ttl.or_else(|| rule.and_then(|rule| rule.ttl)),
-            kind: kind.into(),
+            kind,
             payload,
         })
     }
