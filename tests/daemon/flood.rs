@@ -76,7 +76,7 @@ fn send(mut stream: &TcpStream, stop: &AtomicBool) -> u64 {
     number
 }
 
-/// Reads the client's acks to its end. They must come in order and leave none out: gives the last.
+/// Reads the client's acks to its end. They must come in order; each covers all before it.
 fn read_acks(stream: &TcpStream, acked: &AtomicU64) {
     let mut stream = BufReader::with_capacity(1 << 16, stream);
     let mut payload = Vec::new();
@@ -101,7 +101,8 @@ fn read_acks(stream: &TcpStream, acked: &AtomicU64) {
         let ack = br#"{"type":"ack","eventId":""#;
         if let Some(rest) = payload.strip_prefix(ack) {
             let number: u64 = std::str::from_utf8(&rest[..DIGITS]).unwrap().parse().unwrap();
-            assert_eq!(number, acked.load(Ordering::Relaxed) + 1, "an ack out of order");
+            let before = acked.load(Ordering::Relaxed);
+            assert!(number > before, "an ack out of order: {number} after {before}");
             acked.store(number, Ordering::Relaxed);
         }
     }

@@ -112,9 +112,13 @@ async fn what_does_not_fit_its_schema_is_told_as_a_gap_and_becomes_an_event_once
     })
     .await;
     let peer = server.accept().await;
+    // One after the other: of those that come to disk together only the last need be acknowledged.
     peer.send(&event("e1", "order_status", &json!({"order": 7, "status": "ready"})));
+    acknowledged(&server, &["e1"]).await;
     peer.send(&event("e2", "order_status", &json!({"order": 7, "status": "SECRET"})));
+    acknowledged(&server, &["e1", "e2"]).await;
     peer.send(&event("e3", "other", &json!({"status": "SECRET"})));
+    acknowledged(&server, &["e1", "e2", "e3"]).await;
     // Once more: it is there already, and the server hears the same.
     peer.send(&event("e2", "order_status", &json!({"order": 7, "status": "SECRET"})));
     acknowledged(&server, &["e1", "e2", "e3", "e2"]).await;
