@@ -410,10 +410,17 @@ fn a_network_that_comes_and_goes_ten_times_a_second_is_dialled_once_a_second_at_
     assert!(attempts <= took.as_secs() + 1 + 2 + 2, "{attempts} dials in {took:?}");
     // And it is not lost for it.
     let _server = machines.server(SERVER);
-    let changes = || daemon.log().matches("the network changed").count();
-    let before = changes();
+    // It rests between two looks: what is down at one and at the next was never up to it.
+    let seen = |usable: bool| {
+        until_blocking("the network to be seen", || {
+            let log = daemon.log();
+            let last = log.lines().rfind(|line| line.contains("the network changed"))?;
+            last.contains(&format!("usable={usable}")).then_some(())
+        });
+    };
+    seen(true);
     machines.cable(false);
-    until_blocking("the end of the network to be seen", || (changes() > before).then_some(()));
+    seen(false);
     machines.cable(true);
     daemon.wait_for("connected");
 }

@@ -6,7 +6,8 @@
 //! follows from it is tried under virtual time in `src/session/tests`.
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot go on fails the test")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -422,32 +423,39 @@ fn an_idle_daemon_sleeps() {
     daemon.restart();
     daemon.wait_for("connected");
     // What there was to do after the start is done.
-    let mut last = wakes(daemon.pid());
     until_blocking("quiet", || {
+        let before = wakes(daemon.pid());
         frozen(Duration::from_secs(1));
-        let now = wakes(daemon.pid());
-        let quiet = now == last;
-        last = now;
-        quiet.then_some(())
+        (woken_since(&before, daemon.pid()) == 0).then_some(())
     });
     let seconds = 6;
+    let before = wakes(daemon.pid());
     frozen(Duration::from_secs(seconds));
-    let woken = wakes(daemon.pid()) - last;
+    let woken = woken_since(&before, daemon.pid());
     eprintln!("woken {woken} times in {seconds} s of idling");
     // One heartbeat may fall into it; a tick would be seen.
     assert!(woken <= 12, "{woken} times in {seconds} s");
 }
 
-/// How often the threads of a process went to sleep by themselves.
-fn wakes(pid: u32) -> u64 {
+/// How often each thread of a process went to sleep by itself.
+fn wakes(pid: u32) -> BTreeMap<OsString, u64> {
     fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
-        .filter_map(|status| {
+        .filter_map(|task| {
+            let task = task.ok()?;
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
             let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-            line.trim().parse::<u64>().ok()
+            Some((task.file_name(), line.trim().parse().ok()?))
         })
-        .sum()
+        .collect()
+}
+
+/// How often that was since then. A thread that has ended meanwhile woke for it at least once.
+fn woken_since(before: &BTreeMap<OsString, u64>, pid: u32) -> u64 {
+    let now = wakes(pid);
+    let ended = before.keys().filter(|thread| !now.contains_key(*thread)).count() as u64;
+    let woken = now.iter().map(|(thread, count)| count - before.get(thread).unwrap_or(&0));
+    ended + woken.sum::<u64>()
 }
 
 fn children(pid: u32) -> Vec<i32> {
