@@ -160,7 +160,7 @@ impl From<CallError> for Failed {
                 failed.extra = refusal.data.map(|data| data.extra).unwrap_or_default();
                 failed
             }
-            CallError::Deadline(_) | CallError::Closed(_) => {
+            CallError::Deadline(_) | CallError::Closed(_) | CallError::Stopped(_) => {
                 Self { unanswered: true, ..Self::new(Exit::NotRunning, plain(&said)) }
             }
             CallError::Unreadable(_) => Self::new(Exit::Failure, plain(&said)).hint(

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde::Deserialize;
@@ -74,6 +75,8 @@ struct Shared {
     /// Room was made in a queue, or a call began that waits for an answer.
     relief: Notify,
     closed: watch::Sender<Option<String>>,
+    /// The daemon said that it stops.
+    stopping: AtomicBool,
     outgoing: mpsc::WeakSender<String>,
 }
 
@@ -147,6 +150,7 @@ impl Connection {
             table: Mutex::default(),
             relief: Notify::new(),
             closed: watch::Sender::new(None),
+            stopping: AtomicBool::new(false),
             outgoing: outgoing.downgrade(),
         });
         tokio::spawn(write(to, queue, Arc::downgrade(&shared)));
@@ -205,7 +209,12 @@ impl Connection {
     }
 
     fn gone(&self) -> CallError {
-        CallError::Closed(self.shared.closed.borrow().clone().unwrap_or_else(|| "it ended".into()))
+        let why = self.shared.closed.borrow().clone().unwrap_or_else(|| "it ended".into());
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            CallError::Stopped(why)
+        } else {
+            CallError::Closed(why)
+        }
     }
 }
 
@@ -267,6 +276,7 @@ fn route(shared: &Shared, message: FromDaemon) -> Option<Arc<Queue>> {
     let params = message.params?;
     if method == "closing" {
         let note = serde_json::from_str::<ClosingNote>(params.get()).ok();
+        shared.stopping.store(true, Ordering::Relaxed);
         shared.lock().reason = note.map(|note| note.reason);
         return None;
     }

@@ -65,6 +65,10 @@ pub enum CallError {
     /// The connection is gone. What was asked for may have happened all the same.
     #[error("the connection to the daemon is gone: {0}")]
     Closed(String),
+    /// The daemon stopped, and said so, before it answered. What was asked for may have happened all
+    /// the same.
+    #[error("the connection to the daemon is gone: {0}")]
+    Stopped(String),
     /// The answer has another shape than was asked for.
     #[error("the daemon's answer cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),

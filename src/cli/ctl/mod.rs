@@ -202,7 +202,7 @@ impl Ctl<'_> {
     }
 
     /// As [`Ctl::call_within`], for what may be said twice without being done twice: where the daemon
-    /// hung up without an answer, whoever stands in its place by now is asked once more. While a
+    /// stopped before it answered, whoever stands in its place by now is asked once more. While a
     /// daemon whose socket a service manager holds starts anew, that is the next one.
     async fn call_twice_within<R: DeserializeOwned>(
         &mut self,
@@ -211,7 +211,7 @@ impl Ctl<'_> {
         deadline: Duration,
     ) -> Result<R, Failed> {
         let first = self.connected().await?.within(deadline).call(method, params).await;
-        let Err(lost @ CallError::Closed(_)) = first else { return Ok(first?) };
+        let Err(lost @ CallError::Stopped(_)) = first else { return Ok(first?) };
         self.client = None;
         match self.connected().await {
             Ok(next) => Ok(next.within(deadline).call(method, params).await?),
