@@ -8,19 +8,10 @@ use rusqlite::Connection;
 /// place syncs faster than growing.
 const PAGES: i32 = 8000;
 
-/// The same where commits are small: there what a commit waits for is the sync, and a log that is
-/// soon written over has stopped growing soon.
-const PAGES_AT_EASE: i32 = 1000;
-
-/// Requests in a small commit.
-const SMALL: usize = 32;
-
-/// Writes the log back once it has grown, after a commit of so many requests. SQLite would do so by
-/// itself, but it hides a failed sync of the database file, and after one of those nothing is to be
-/// trusted.
-pub(super) fn write_back(conn: &Connection, pages: &AtomicI32, requests: usize) -> rusqlite::Result<()> {
-    let enough = if requests <= SMALL { PAGES_AT_EASE } else { PAGES };
-    if pages.load(Ordering::Relaxed) >= enough {
+/// Writes the log back once it has grown. SQLite would do so by itself, but it hides a failed sync of
+/// the database file, and after one of those nothing is to be trusted.
+pub(super) fn write_back(conn: &Connection, pages: &AtomicI32) -> rusqlite::Result<()> {
+    if pages.load(Ordering::Relaxed) >= PAGES {
         conn.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
     }
     Ok(())

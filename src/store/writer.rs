@@ -412,7 +412,7 @@ impl Writer {
             let _ = self.events.blocking_send(event);
         }
         state.try_again_at = None;
-        checkpoint::write_back(&self.desk.conn, &self.wal_pages, open.requests)?;
+        checkpoint::write_back(&self.desk.conn, &self.wal_pages)?;
         if std::mem::take(&mut state.stalled) {
             state.stalled_by = None;
             let _ = self.events.blocking_send(StoreEvent::Stalled(None));
