@@ -4,12 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::CallError;
 use crate::rpc::api::{ClosingNote, UnsubscribeParams};
@@ -22,6 +24,9 @@ const MAX_OUTGOING: usize = 64;
 /// Bytes of one answer or notification: far above what the daemon writes, so that only a
 /// stranger at the other end ever meets it.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// A daemon that takes nothing more may have said why, and that is still to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Notifications of one subscription at which the connection is not read until some are taken.
 const MAX_WAITING: usize = 1_024;
@@ -235,7 +240,10 @@ async fn write<W: AsyncWrite + Unpin>(mut to: W, mut queue: mpsc::Receiver<Strin
         let written: io::Result<()> = written.await;
         if let Err(error) = written {
             if let Some(shared) = shared.upgrade() {
-                shared.close(&format!("writing failed: {error}"));
+                let mut closed = shared.closed.subscribe();
+                if timeout(LAST_WORDS, closed.wait_for(Option::is_some)).await.is_err() {
+                    shared.close(&format!("writing failed: {error}"));
+                }
             }
             return;
         }

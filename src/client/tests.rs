@@ -116,7 +116,26 @@ async fn whoever_waits_is_told_when_the_connection_ends_and_why() {
     assert_eq!(client.closed().await, "the daemon stops");
     assert!(matches!(events.next().await, Some(Ok(Note::Event(_)))), "what came before counts");
     assert!(events.next().await.is_none());
-    assert!(matches!(client.call::<_, Value>("a", &()).await, Err(CallError::Closed(_))));
+    assert!(matches!(client.call::<_, Value>("a", &()).await, Err(CallError::Stopped(_))));
+}
+
+#[tokio::test]
+async fn what_the_daemon_said_before_it_left_is_heard_though_nothing_can_be_written_to_it() {
+    let (near, far) = duplex(64 * 1024);
+    let (_, mut to) = split(far);
+    let closing =
+        json!({ "jsonrpc": "2.0", "method": "closing", "params": { "reason": "the daemon stops" } });
+    to.write_all(format!("{closing}\n").as_bytes()).await.unwrap();
+    drop(to);
+    // Gone before the client's tasks have run for the first time: the call is written first.
+    let client = Client::over(near);
+    let outcome = client.call::<_, Value>("a", &()).await;
+    assert!(matches!(&outcome, Err(CallError::Stopped(why)) if why == "the daemon stops"), "{outcome:?}");
+
+    let (near, far) = duplex(64 * 1024);
+    drop(far);
+    let outcome = Client::over(near).call::<_, Value>("a", &()).await;
+    assert!(matches!(outcome, Err(CallError::Closed(_))), "{outcome:?}");
 }
 
 #[tokio::test]
