@@ -112,6 +112,21 @@ impl Loop {
         slept
     }
 
+    /// Once in each turn: where nothing ran for long, the machine as good as slept, whatever it was
+    /// that woke the loop first. (What lay in the socket may come before the alarm, and sets it anew.)
+    pub(super) fn look_for_gaps(&mut self) {
+        if self.look_at_clocks() || self.punctual.catch_up.is_some() {
+            return;
+        }
+        let now = self.clock.instant();
+        let late = self.punctual.due.map_or(Duration::ZERO, |due| now.since(due));
+        if late >= AS_IF_ASLEEP {
+            self.punctual.due = None;
+            tracing::info!("nothing ran here for {} s", late.as_secs());
+            self.woke();
+        }
+    }
+
     /// The system says that the machine woke.
     pub(super) fn told_of_wake(&mut self) {
         if !self.look_at_clocks() && self.punctual.is_news(self.clock.instant()) {

@@ -151,7 +151,7 @@ pub async fn run(parts: Parts) -> Ending {
     this.expiry.look_soon(begin);
     this.input(Input::Start);
     loop {
-        this.look_at_clocks();
+        this.look_for_gaps();
         this.flush();
         if this.is_done() {
             return Ending::Stopped;
