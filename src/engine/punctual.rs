@@ -89,10 +89,6 @@ impl Loop {
         let Some(late) = self.punctual.held_up(now) else { return true };
         if !late.is_zero() {
             tracing::debug!(late_ms = late.as_millis(), "woken late: what came meanwhile is read first");
-            if !self.look_at_clocks() && late >= AS_IF_ASLEEP {
-                tracing::info!("nothing ran here for {} s", late.as_secs());
-                self.woke();
-            }
         }
         false
     }
@@ -115,7 +111,7 @@ impl Loop {
     /// Once in each turn: where nothing ran for long, the machine as good as slept, whatever it was
     /// that woke the loop first. (What lay in the socket may come before the alarm, and sets it anew.)
     pub(super) fn look_for_gaps(&mut self) {
-        if self.look_at_clocks() || self.punctual.catch_up.is_some() {
+        if self.look_at_clocks() {
             return;
         }
         let now = self.clock.instant();
