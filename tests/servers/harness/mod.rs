@@ -1,0 +1,87 @@
+//! What all of them share: a foreign server, a line to it that can be cut, a real daemon behind that, and
+//! the judgement of what came through.
+
+#![allow(dead_code, reason = "not every server needs all of it")]
+
+pub(crate) mod cutter;
+pub(crate) mod http;
+pub(crate) mod program;
+pub(crate) mod stream;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::daemon::{Client, Daemon};
+use crate::support::until_blocking;
+
+/// Where the servers' programs are.
+pub(crate) const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers");
+
+/// Whether npm's servers are installed. Says so where they are not.
+pub(crate) fn npm_installed() -> bool {
+    crate::support::needs::programs(&["node"])
+        && crate::support::needs::working(
+            "tests/servers/node_modules (run tests/servers/install.sh)",
+            Command::new("test").arg("-e").arg(Path::new(HERE).join("node_modules/installed.json")),
+        )
+}
+
+/// A program of this folder under node.
+pub(crate) fn node(program: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(Path::new(HERE).join(program));
+    command
+}
+
+/// A dialect file of the repository, for `server.dialect`.
+pub(crate) fn dialect_file(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name).display().to_string()
+}
+
+/// A daemon whose token is in a file, for a configuration that says `token_file = "token"`. Sections
+/// given are added with quick delays.
+pub(crate) fn daemon(config: &str, token: &str) -> Daemon {
+    let mut daemon = Daemon::prepare(config);
+    write_token(&daemon, token);
+    daemon.write_config(&format!("{config}\n[reconnect]\ndelays = [\"100ms\", \"200ms\"]\n"));
+    daemon.restart();
+    daemon
+}
+
+/// Replaces the daemon's token.
+pub(crate) fn write_token(daemon: &Daemon, token: &str) -> PathBuf {
+    daemon.write_private("config/holdline/token", token)
+}
+
+/// Waits until `status` fits, and gives it.
+pub(crate) fn wait_for_status(client: &mut Client, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        until_blocking(what, || {
+            last = client.call("status", &json!({})).expect("an answer");
+            fits(&last).then(|| last.clone())
+        })
+    }));
+    seen.unwrap_or_else(|_| panic!("{what}, and the status is {last:#}"))
+}
+
+/// All events and gaps, in their order: an event as it is, a gap as `{"gap": …}`.
+pub(crate) fn everything(client: &mut Client) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut from = json!(1);
+    loop {
+        let page = client.call("events.list", &json!({"from": from, "limit": 1000})).expect("a page");
+        all.extend(page["events"].as_array().expect("events").iter().cloned());
+        all.extend(
+            page["gaps"].as_array().expect("gaps").iter().map(|gap| json!({"gap": gap, "seq": gap["from"]})),
+        );
+        if page["more"] != json!(true) {
+            break;
+        }
+        from = page["next"].clone();
+    }
+    all.sort_by_key(|row| row["seq"].as_i64());
+    all
+}
