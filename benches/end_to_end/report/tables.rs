@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Name, Run, goals};
 
 /// Rows in the order in which they are shown, and what they are.
-const ROWS: [(&str, &str); 20] = [
+const ROWS: [(&str, &str); 21] = [
     ("limit", "What disk, SQLite and WebSocket do alone"),
     ("O1", "O1, O2: one app sends, with a window of unanswered sends; O2 is window 1"),
     ("O3", "O3: one message at a time, 200 a second"),
@@ -26,6 +26,7 @@ const ROWS: [(&str, &str); 20] = [
     ("N1", "N1: events worth a notification, all at once"),
     ("N2", "N2: events worth a notification, one at a time"),
     ("N3", "N3: what a desktop was shown of them"),
+    ("N4", "N4: events worth a notification, ten thousand a second"),
 ];
 
 /// Everything between the markers.
