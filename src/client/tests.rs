@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split,
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, join,
+    split,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{CallError, Client, Note};
 use crate::model::ErrorKind;
@@ -119,23 +120,35 @@ async fn whoever_waits_is_told_when_the_connection_ends_and_why() {
     assert!(matches!(client.call::<_, Value>("a", &()).await, Err(CallError::Stopped(_))));
 }
 
-#[tokio::test]
-async fn what_the_daemon_said_before_it_left_is_heard_though_nothing_can_be_written_to_it() {
-    let (near, far) = duplex(64 * 1024);
-    let (_, mut to) = split(far);
-    let closing =
-        json!({ "jsonrpc": "2.0", "method": "closing", "params": { "reason": "the daemon stops" } });
-    to.write_all(format!("{closing}\n").as_bytes()).await.unwrap();
-    drop(to);
-    // Gone before the client's tasks have run for the first time: the call is written first.
-    let client = Client::over(near);
-    let outcome = client.call::<_, Value>("a", &()).await;
-    assert!(matches!(&outcome, Err(CallError::Stopped(why)) if why == "the daemon stops"), "{outcome:?}");
+/// A stream that takes nothing, and what is read from it.
+fn deaf() -> (Client, DuplexStream) {
+    let (words, daemon) = duplex(64 * 1024);
+    let (nowhere, gone) = duplex(1);
+    drop(gone);
+    (Client::over(join(words, nowhere)), daemon)
+}
 
-    let (near, far) = duplex(64 * 1024);
-    drop(far);
-    let outcome = Client::over(near).call::<_, Value>("a", &()).await;
+#[tokio::test(start_paused = true)]
+async fn what_the_daemon_said_before_it_left_is_heard_though_nothing_can_be_written_to_it() {
+    let (client, mut daemon) = deaf();
+    let script = async {
+        // Virtual time goes on only when nothing else can: by then the call could not be written.
+        sleep(Duration::from_millis(100)).await;
+        let params = json!({ "reason": "the daemon stops" });
+        let closing = json!({ "jsonrpc": "2.0", "method": "closing", "params": params });
+        daemon.write_all(format!("{closing}\n").as_bytes()).await.unwrap();
+        drop(daemon);
+    };
+    let (outcome, ()) = tokio::join!(client.call::<_, Value>("a", &()), script);
+    assert!(matches!(&outcome, Err(CallError::Stopped(why)) if why == "the daemon stops"), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_neither_takes_nor_says_anything_is_given_up() {
+    let (client, daemon) = deaf();
+    let outcome = timeout(SOON, client.call::<_, Value>("a", &())).await.expect("an end");
     assert!(matches!(outcome, Err(CallError::Closed(_))), "{outcome:?}");
+    drop(daemon);
 }
 
 #[tokio::test]
