@@ -179,6 +179,9 @@ pub(super) async fn serve(config: Config, options: &Options, handed: &mut Handed
         let kept = metrics::textfile::keep(path.clone(), Arc::clone(&daemon));
         tokio::spawn(background.clone().run_until_cancelled_owned(kept));
     });
+    // Whoever asks first hears where the loop begins (paused, say), not where everything begins. A loop
+    // that has ended already is met below.
+    let _ = engine.alive().await;
     let serving =
         tokio::spawn(rpc::serve(listener, Arc::new(Shared(Arc::clone(&daemon))), limits, stop.clone()));
     ready::ready();

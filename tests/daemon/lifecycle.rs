@@ -89,7 +89,6 @@ async fn pause_survives_a_restart_and_shows_in_health() {
         daemon.wait_for("connected");
         daemon.client().call("link.pause", &json!({})).expect("paused");
         daemon.wait_for("paused");
-        // The pause rides on a commit: ask until it is surely on disk.
         assert_eq!(daemon.stop().code(), Some(0));
         daemon.restart();
         let mut client = daemon.client();
