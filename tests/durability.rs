@@ -69,7 +69,7 @@ fn trails(trace: &str, markers: &[String]) -> HashMap<String, Trail> {
 fn p1_no_receipt_is_written_before_the_fdatasync_that_covers_its_row() {
     if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         assert!(std::env::var_os("CI").is_none(), "strace is missing, and in CI nothing is skipped");
-        eprintln!("SKIPPED: strace is not installed; `.ci/run` installs it");
+        eprintln!("SKIPPED: strace is not installed; `.ci/install` fetches it");
         return;
     }
     // Nobody listens there: only the way to the disk matters.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 pub fn programs(programs: &[&str]) -> bool {
     programs.iter().all(|program| {
         let found = find(program);
-        found || missing(&format!("{program} is not installed; `.ci/run` installs it"))
+        found || missing(&format!("{program} is not installed; `.ci/install` fetches it"))
     })
 }
 

@@ -1,5 +1,5 @@
 //! The real program against the machine itself: foreign proxies and servers, networks that break,
-//! disks that fail, clocks that lie. These tests need root and programs that `.ci/run` installs;
+//! disks that fail, clocks that lie. These tests need root and programs that `.ci/install` fetches;
 //! without them they are skipped, loudly, and in CI a skip is a failure.
 //!
 //! All traffic stays on loopback or inside network namespaces that a test made and removes.
