@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::model::{
     Confirm, Failure, Frame, Instant, MessageId, Moment, NewRow, Payload, Refusal, Secret, Severity, Unit,
-    Verdict,
+    Verdict, veiled,
 };
 
 /// What a server wants and how it is spoken to.
@@ -71,7 +71,7 @@ pub struct Traits {
 }
 
 /// What a connection begins with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Given {
     /// The credential, only where the sign-in is by message or the dialect names it.
     pub token: Option<Secret>,
@@ -84,6 +84,17 @@ pub struct Given {
     pub sign_in: Option<SignIn>,
 }
 
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given")
+            .field("token", &self.token)
+            .field("kept", &veiled(self.kept.keys().map(|name| &**name)))
+            .field("cursors", &self.cursors)
+            .field("sign_in", &self.sign_in)
+            .finish()
+    }
+}
+
 /// How long a step that sends the credential waits, and what then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignIn {
@@ -94,7 +105,7 @@ pub struct SignIn {
 }
 
 /// What the dial carries, all values ready (not yet percent-encoded).
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Connect {
     /// Query parameters to add to the URL; may hold the credential.
     pub query: Vec<(String, String)>,
@@ -104,6 +115,21 @@ pub struct Connect {
     pub subprotocols: Vec<String>,
     /// Cursors taken into use for the first time (`cursor.initial`): to be stored now.
     pub baseline: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |pairs: &[(String, String)]| -> Vec<String> {
+            pairs.iter().map(|(name, _)| format!("{name}: ***")).collect()
+        };
+        // A sub-protocol may be a bearer of the credential as well.
+        f.debug_struct("Connect")
+            .field("query", &names(&self.query))
+            .field("headers", &names(&self.headers))
+            .field("subprotocols", &self.subprotocols.len())
+            .field("baseline", &self.baseline)
+            .finish()
+    }
 }
 
 /// How the link is kept alive, as this connection's dialect wants it. None: the configuration's.

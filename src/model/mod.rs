@@ -36,7 +36,7 @@ pub use peer::Peer;
 pub use proxy::{Proxy, ProxyFault, ProxyKind, ProxySignIn};
 pub use refusal::{ErrorKind, Refusal};
 pub use rules::{Judge, Misfit, TypeGlob, TypeRule, TypeRules};
-pub use secret::Secret;
+pub use secret::{Secret, Veiled, veiled};
 pub use sentence::{Times, sentence};
 pub use status::{
     ClientStatus, CloseStatus, CursorStatus, DaemonStatus, HealthEntry, InboxStatus, LinkStatus,

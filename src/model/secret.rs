@@ -1,5 +1,6 @@
 //! Text that must never be seen.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -46,3 +47,19 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+/// Stands for a value that is not to be printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Veiled;
+
+impl fmt::Debug for Veiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Names of values that may be secret, as a map to be printed: the values are `***`.
+#[must_use]
+pub fn veiled<'n>(names: impl IntoIterator<Item = &'n str>) -> BTreeMap<&'n str, Veiled> {
+    names.into_iter().map(|name| (name, Veiled)).collect()
+}

@@ -5,12 +5,13 @@
 //! reading, and TCP pushes back.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::dialect::Given;
 use crate::model::{
     Appended, Delivery, EventRow, Frame, GapReason, NewRow, Payload, Record, Remembered, RowKind, Secret,
-    Timestamp, TypeRules, Unit,
+    Timestamp, TypeRules, Unit, veiled,
 };
 
 use super::Change;
@@ -54,7 +55,6 @@ impl Thanks {
     }
 }
 
-#[derive(Debug)]
 struct Pending {
     connection: u64,
     bytes: usize,
@@ -64,7 +64,6 @@ struct Pending {
 }
 
 /// Everything inbound that is not yet on disk, and what of it is.
-#[derive(Debug)]
 pub(super) struct Inbound {
     pending: BTreeMap<u64, Pending>,
     /// To be said to this connection when all of this moment is looked at.
@@ -75,6 +74,20 @@ pub(super) struct Inbound {
     blocked: bool,
     cursors: BTreeMap<Arc<str>, Arc<str>>,
     kept: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Kept values may be secret, and what waits for the disk has some among it.
+        f.debug_struct("Inbound")
+            .field("pending", &self.pending.len())
+            .field("bytes", &self.bytes)
+            .field("held", &self.held)
+            .field("blocked", &self.blocked)
+            .field("cursors", &self.cursors)
+            .field("kept", &veiled(self.kept.keys().map(|name| &**name)))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Inbound {
