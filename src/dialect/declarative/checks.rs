@@ -209,7 +209,11 @@ fn cursors(spec: &Spec, notes: &mut Notes<'_>) {
             "put `$cursor` into `connect` or a step",
         );
     }
-    if sent && by_step.is_none() && spec.initial.is_none() {
+    // A welcome that a rule takes a cursor from is as good as a step.
+    let by_welcome = spec.rules.iter().any(|rule| {
+        rule.effects.cursor.is_some() && !matches!(rule.role, Role::Event | Role::Gap | Role::CursorLost)
+    });
+    if sent && by_step.is_none() && !by_welcome && spec.initial.is_none() {
         notes.warning(
             "no_baseline",
             0,
