@@ -403,6 +403,9 @@ impl Talk {
         let id = present(own.id.as_ref(), &scope);
         let number = present(own.seq.as_ref(), &scope).and_then(|text| text.parse::<i128>().ok());
         let reply_to = present(own.reply_to.as_ref(), &scope);
+        if let Some(number) = number {
+            self.count_on(&stream, number, findings);
+        }
         self.note(|| Came {
             to: "event",
             kind: Some(kind.clone()),
@@ -411,9 +414,6 @@ impl Talk {
             cursor: findings.unit.cursors.last().and_then(|(_, cursor)| cursor.clone()),
             ..Came::default()
         });
-        if let Some(number) = number {
-            self.count_on(&stream, number, findings);
-        }
         if let Some(reference) = reply_to {
             let data = match &payload {
                 Payload::Json(json) => Some(Arc::clone(json)),
@@ -442,7 +442,9 @@ impl Talk {
         if let Some(last) = last
             && number > last.saturating_add(1)
         {
-            self.gap(Some(format!("the server's numbers jump from {last} to {number}")), findings);
+            let jump = format!("the server's numbers jump from {last} to {number}");
+            self.gap(Some(jump.clone()), findings);
+            self.note(|| Came { to: Role::Gap.name(), message: Some(jump), ..Came::default() });
         }
         if last.is_some() || self.numbers.len() < MAX_STREAMS {
             self.numbers.insert(Arc::clone(stream), number);
