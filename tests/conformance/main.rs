@@ -12,6 +12,7 @@
 
 mod cases;
 mod folders;
+mod manual;
 mod player;
 mod properties;
 mod replayed;
