@@ -90,7 +90,9 @@ struct Shown {
     connected: bool,
     unauthorized: bool,
     event: bool,
-    handed_in: Vec<String>,
+    handed_in: usize,
+    /// Messages that nobody answered yet, but for those put off, also of cases before.
+    unanswered: usize,
     sent: bool,
     accepted: bool,
     rejected: bool,
@@ -108,8 +110,8 @@ impl Shown {
         self.unauthorized |= state == LinkState::Unauthorized;
         match step {
             Step::Open { .. } => self.opened += 1,
-            Step::Send { id, .. } => self.handed_in.push(id.clone()),
-            Step::Out(_) => self.sent |= !self.handed_in.is_empty(),
+            Step::Send { .. } => self.handed_in += 1,
+            Step::Out(_) => self.sent |= self.handed_in > 0,
             Step::Expect(expected) => match expected.get("as").and_then(|to| to.as_str()) {
                 // Type and content of one at least are held against what came.
                 Some("event") if expected.contains_key("type") => {
@@ -122,6 +124,7 @@ impl Shown {
             },
             _ => {}
         }
+        self.unanswered = player.shelf.open().len().saturating_sub(player.put_off());
         self.accepted |= ended(player, MessageState::Accepted);
         self.rejected |= ended(player, MessageState::Rejected);
     }
@@ -132,6 +135,9 @@ impl Shown {
             Case::Refusal => (self.unauthorized, "a sign-in that ended in `unauthorized`"),
             Case::Event => (self.event, "an event with its type and data"),
             Case::Send => (self.sent, "a message and its frame"),
+            Case::Confirm | Case::Reject if self.unanswered > 0 => {
+                (false, "the end of every message before it: an answer was taken for none, or is missing")
+            }
             Case::Confirm => (self.accepted, "a message that ended as accepted"),
             Case::Reject => (self.rejected, "a message that ended as rejected"),
             Case::Heartbeat => (self.beat, "a ping or a pong"),

@@ -57,6 +57,7 @@ pub struct Player {
     due: Vec<Frame>,
     pub opening: Opening,
     outcomes: Vec<Came>,
+    deferred: usize,
     /// What was expected and did not come, or came and was not expected.
     pub faults: Vec<String>,
     /// All that a person may get to see.
@@ -111,6 +112,7 @@ impl Player {
             due: Vec::new(),
             opening: Opening::default(),
             outcomes: Vec::new(),
+            deferred: 0,
             faults: Vec::new(),
             told: Vec::new(),
         };
@@ -413,6 +415,7 @@ impl Player {
         let (acts, verdicts) =
             self.spy.look(|seen| (std::mem::take(&mut seen.acts), std::mem::take(&mut seen.verdicts)));
         for act in acts {
+            self.deferred += usize::from(matches!(act, Act::Deferred { .. }));
             self.outcomes.extend(came_of(act));
         }
         for verdict in verdicts {
@@ -493,6 +496,11 @@ impl Player {
             LinkState::Connected => Ok(()),
             state => Err(format!("the session is {} and not connected", state.as_str())),
         }
+    }
+
+    /// How many messages the server put off so far.
+    pub fn put_off(&self) -> usize {
+        self.deferred
     }
 
     /// All rows as they can be compared.
