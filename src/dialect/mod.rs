@@ -14,7 +14,7 @@ pub mod declarative;
 mod load;
 mod problem;
 
-pub use load::{Options, load, text_of};
+pub use load::{Options, load, read, text_of};
 pub use problem::{Grade, Problem};
 
 use std::collections::BTreeMap;
@@ -164,7 +164,7 @@ pub struct Encoded {
     /// What goes out.
     pub frame: Frame,
     /// What the server's reply will name; none: it cannot be named, so only the barrier confirms it.
-    pub reference: Option<String>,
+    pub reference: Option<Arc<str>>,
     /// Its number on this connection, where the frame carries one (for cumulative replies).
     pub counter: Option<u64>,
 }

@@ -34,6 +34,12 @@ impl MessageId {
         Ok(Self(text.into()))
     }
 
+    /// The id's text, which is not copied.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -105,7 +105,7 @@ pub(super) struct Entry {
     pub(super) claimed: bool,
     pub(super) backlog: bool,
     pub(super) deadline: Option<Instant>,
-    pub(super) references: Vec<String>,
+    pub(super) references: Vec<Arc<str>>,
     pub(super) counters: Vec<u64>,
     pub(super) stage: Stage,
 }

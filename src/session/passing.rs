@@ -38,14 +38,14 @@ pub(super) struct Passing {
     asked: BTreeMap<u64, usize>,
     asked_bytes: usize,
     /// Requests by what their reply will name …
-    asking: BTreeMap<String, Asked>,
+    asking: BTreeMap<Arc<str>, Asked>,
     /// … and by their number on this connection, where they have one.
-    numbered: BTreeMap<u64, String>,
+    numbered: BTreeMap<u64, Arc<str>>,
     /// Bytes in `said` of all of them.
     said: usize,
     /// What replies will name that nobody waits for any more, and in which order they were given up.
-    forgotten: HashSet<String>,
-    forgotten_order: VecDeque<String>,
+    forgotten: HashSet<Arc<str>>,
+    forgotten_order: VecDeque<Arc<str>>,
 }
 
 impl Passing {
@@ -144,7 +144,7 @@ impl Passing {
                 None => self.late(turn, reference),
             },
             About::UpTo(number) => {
-                let covered: Vec<String> =
+                let covered: Vec<Arc<str>> =
                     self.numbered.range(..=*number).map(|(_, reference)| reference.clone()).collect();
                 let known = !covered.is_empty();
                 for asked in covered.iter().filter_map(|reference| self.take(reference)) {
@@ -158,7 +158,9 @@ impl Passing {
     /// The server has the request; its last word comes later. Returns whether it was one.
     pub(super) fn received(&mut self, turn: &mut Turn<'_>, about: &About, data: Option<&Arc<str>>) -> bool {
         let About::One(reference) = about else { return false };
-        let Some(asked) = self.asking.get_mut(reference) else { return self.forgotten.contains(reference) };
+        let Some(asked) = self.asking.get_mut(&**reference) else {
+            return self.forgotten.contains(&**reference);
+        };
         if let Some(data) = data {
             let before = asked.said.as_ref().map_or(0, |said| said.len());
             if self.said - before + data.len() > MOST_SAID {
@@ -241,7 +243,7 @@ impl Passing {
     fn recall(&mut self, reference: &str) -> bool {
         let known = self.forgotten.remove(reference);
         if known {
-            self.forgotten_order.retain(|other| other != reference);
+            self.forgotten_order.retain(|other| **other != *reference);
         }
         known
     }

@@ -117,9 +117,9 @@ impl Conversation for Talk {
         Ok(Encoded {
             frame: Frame::Text(match message.payload {
                 Payload::Json(data) if message.kind == "whole" => data.to_string(),
-                _ => message.id.as_str().to_owned(),
+                _ => message.id.shared(),
             }),
-            reference: (message.kind != "raw").then(|| message.id.as_str().to_owned()),
+            reference: (message.kind != "raw").then(|| message.id.shared()),
             counter: Some(self.counter),
         })
     }

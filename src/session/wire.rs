@@ -46,7 +46,7 @@ pub(super) struct Late {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    references: HashMap<String, Place>,
+    references: HashMap<Arc<str>, Place>,
     counters: BTreeMap<u64, Place>,
     /// Written, not flushed, by ticket.
     pub(super) flushing: BTreeMap<u64, Place>,
@@ -56,8 +56,8 @@ pub(super) struct Wire {
     pub(super) window: Load,
     /// Read, but not finished: out of the window, for they could stay long.
     pub(super) aside: Load,
-    late: HashMap<String, Late>,
-    late_order: VecDeque<String>,
+    late: HashMap<Arc<str>, Late>,
+    late_order: VecDeque<Arc<str>>,
 }
 
 impl Wire {
@@ -72,7 +72,7 @@ impl Wire {
     }
 
     /// A message goes out under these names.
-    pub(super) fn name(&mut self, place: Place, reference: Option<String>, counter: Option<u64>) {
+    pub(super) fn name(&mut self, place: Place, reference: Option<Arc<str>>, counter: Option<u64>) {
         if let Some(reference) = reference {
             self.references.insert(reference, place);
         }
@@ -90,7 +90,7 @@ impl Wire {
     pub(super) fn unname(
         &mut self,
         place: Place,
-        references: &[String],
+        references: &[Arc<str>],
         counters: &[u64],
         late: Option<&Late>,
     ) {
@@ -98,7 +98,7 @@ impl Wire {
             if self.references.get(reference) == Some(&place) {
                 self.references.remove(reference);
                 if let Some(late) = late {
-                    self.remember_late(reference.clone(), late.clone());
+                    self.remember_late(Arc::clone(reference), late.clone());
                 }
             }
         }
@@ -107,20 +107,20 @@ impl Wire {
         }
     }
 
-    fn remember_late(&mut self, reference: String, late: Late) {
+    fn remember_late(&mut self, reference: Arc<str>, late: Late) {
         if self.late_order.len() >= MOST_LATE
             && let Some(oldest) = self.late_order.pop_front()
         {
             self.late.remove(&oldest);
         }
-        self.late_order.push_back(reference.clone());
+        self.late_order.push_back(Arc::clone(&reference));
         self.late.insert(reference, late);
     }
 
     /// The unfinished messages an answer speaks of, in the order they went out.
     pub(super) fn spoken_of(&self, about: &About) -> Vec<Place> {
         match about {
-            About::One(reference) => self.references.get(reference).copied().into_iter().collect(),
+            About::One(reference) => self.references.get(&**reference).copied().into_iter().collect(),
             About::UpTo(counter) => self.counters.range(..=*counter).map(|(_, place)| *place).collect(),
         }
     }
@@ -128,7 +128,7 @@ impl Wire {
     /// The finished message an answer speaks of; each is told of once.
     pub(super) fn take_late(&mut self, about: &About) -> Option<Late> {
         match about {
-            About::One(reference) => self.late.remove(reference),
+            About::One(reference) => self.late.remove(&**reference),
             About::UpTo(_) => None,
         }
     }

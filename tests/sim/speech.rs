@@ -194,7 +194,7 @@ impl Conversation for Talk {
         let Payload::Json(json) = message.payload else { panic!("only JSON is sent here") };
         Ok(Encoded {
             frame: Frame::Text(format!("message {} {} {json}", message.id, self.counter)),
-            reference: Some(message.id.as_str().to_owned()),
+            reference: Some(message.id.shared()),
             counter: Some(self.counter),
         })
     }

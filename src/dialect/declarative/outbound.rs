@@ -46,13 +46,12 @@ pub(crate) fn encode(spec: &Spec, out: &Out, scope: &Scope<'_>) -> Result<Encode
         return Err(Refusal::new(ErrorKind::InvalidParams, "the message has nothing that could be sent"));
     };
     let reference = match &out.reference {
-        Some(reference) => reference
-            .value(scope)
-            .filter(|value| !value.is_null())
-            .map(|value| value.into_text().into_owned()),
+        Some(reference) => {
+            reference.value(scope).filter(|value| !value.is_null()).map(|value| value.into_text().into())
+        }
         None => match scope.drawn.and_then(|drawn| drawn.id.as_deref()) {
-            Some(recorded) => Some(super::value::Value::Json(recorded.into()).into_text().into_owned()),
-            None => scope.sending.map(|message| message.id.as_str().to_owned()),
+            Some(recorded) => Some(super::value::Value::Json(recorded.into()).into_text().into()),
+            None => scope.sending.map(|message| message.id.shared()),
         },
     };
     let counter =
