@@ -50,6 +50,19 @@ pub fn load(
     options: &Options,
 ) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
     let (text, name) = text_of(reference, base).map_err(|problem| vec![problem])?;
+    read(&text, &name, vars, options)
+}
+
+/// Reads the dialect in `text`; `name` is its name in problems.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(
+    text: &str,
+    name: &str,
+    vars: &serde_json::Map<String, serde_json::Value>,
+    options: &Options,
+) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
     let vars = vars.iter().map(|(name, value)| (name.as_str().into(), value.to_string().into())).collect();
-    Ok(declarative::load(&text, &name, vars, options)?)
+    Ok(declarative::load(text, name, vars, options)?)
 }
