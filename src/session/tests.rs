@@ -117,7 +117,7 @@ impl Conversation for Talk {
         Ok(Encoded {
             frame: Frame::Text(match message.payload {
                 Payload::Json(data) if message.kind == "whole" => data.to_string(),
-                _ => message.id.shared(),
+                _ => message.id.as_str().to_owned(),
             }),
             reference: (message.kind != "raw").then(|| message.id.shared()),
             counter: Some(self.counter),
