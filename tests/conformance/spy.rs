@@ -107,7 +107,11 @@ impl Conversation for Overheard {
         let encoded = self.inner.encode(at, message);
         let id = message.id.as_str().to_owned();
         self.spy.look(|seen| match &encoded {
-            Ok(encoded) => seen.encoded.push((id, encoded.frame.clone(), encoded.reference.clone())),
+            Ok(encoded) => seen.encoded.push((
+                id,
+                encoded.frame.clone(),
+                encoded.reference.as_deref().map(str::to_owned),
+            )),
             Err(_) => seen.refused += 1,
         });
         encoded
