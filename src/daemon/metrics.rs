@@ -153,6 +153,7 @@ fn apps(samples: &mut Samples, report: &Report, limits: &[(&'static str, u64)]) 
 fn counted(samples: &mut Samples, fanout: &Fanout) {
     let mut counts = fanout.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for name in [
+        "outbox_answers_unmatched_total",
         "inbox_events_total",
         "inbox_ephemeral_total",
         "inbox_quarantined_total",

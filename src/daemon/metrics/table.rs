@@ -55,6 +55,10 @@ pub(super) const METRICS: &[Metric] = &[
     counter("outbox_set_aside_total", "Messages set aside for a person, by state: parked, uncertain."),
     counter("outbox_confirmed_total", "Messages that ended well since the database was made."),
     counter("outbox_dropped_total", "Messages dropped since the database was made."),
+    counter(
+        "outbox_answers_unmatched_total",
+        "Answers of the server that named no message on the wire: late ones, and those to subscriptions.",
+    ),
     // In.
     gauge("inbox_events", "Events kept."),
     gauge("inbox_bytes", "Bytes of kept events."),

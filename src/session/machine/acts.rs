@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dialect::{About, Act};
-use crate::model::{ErrorKind, LinkState, MessageState, Moment, NewRow, Payload, Refusal, Unit};
+use crate::model::{ErrorKind, LinkState, MessageState, Moment, NewRow, Payload, Refusal, Severity, Unit};
 
 use super::{NORMAL, Session};
 use crate::session::Change;
@@ -32,6 +32,8 @@ impl Session {
                         || self.delivery.received(&mut turn!(self, at), &mut self.learned, &about)
                     {
                         self.replied(at);
+                    } else {
+                        self.stray();
                     }
                 }
                 Act::Rejected { about, code, message, otherwise } => {
@@ -42,6 +44,15 @@ impl Session {
                     {
                         self.replied(at);
                     } else {
+                        // A complaint of no message in particular.
+                        let words = why.strip_prefix("rejected").unwrap_or(&why).trim_start_matches(": ");
+                        let text = match words {
+                            "" => "the server complains of something".to_owned(),
+                            words => format!("the server complains: {words}"),
+                        };
+                        let hint = "the event `error` has all of it".to_owned();
+                        let entry = Some((Severity::Info, text, hint));
+                        self.out.publish(Change::Health { code: "server_error", entry });
                         self.tell_gap(at);
                         let unit = Unit { rows: vec![otherwise], ..Unit::default() };
                         self.store(at, unit, Thanks::default());
@@ -55,6 +66,8 @@ impl Session {
                         || self.delivery.deferred(turn, &mut self.learned, &about, &why, retry_after)
                     {
                         self.replied(at);
+                    } else {
+                        self.stray();
                     }
                 }
                 Act::Pong => link.heartbeat.message_answered(at.instant),
@@ -108,6 +121,15 @@ impl Session {
         }
         if known {
             self.replied(at);
+        } else {
+            self.stray();
+        }
+    }
+
+    /// An answer that names no message on the wire. While the session begins it is one to a step.
+    fn stray(&mut self) {
+        if self.link.as_ref().is_some_and(|link| link.started) {
+            self.out.publish(Change::Count("outbox_answers_unmatched_total"));
         }
     }
 

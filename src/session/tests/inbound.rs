@@ -226,6 +226,26 @@ fn an_event_that_does_not_fit_its_schema_is_put_down_as_such_and_acknowledged() 
 }
 
 #[test]
+fn an_answer_that_names_no_message_is_counted_and_a_refusal_is_a_complaint() {
+    let mut bench = Setup::default().connected();
+    bench.outputs.clear();
+    for frame in ["ok stranger", "got stranger", "later stranger", "upto 9"] {
+        bench.frame(frame);
+    }
+    let counted =
+        |output: &Output| matches!(output, Output::Publish(Change::Count("outbox_answers_unmatched_total")));
+    assert_eq!(bench.outputs.iter().filter(|(_, output)| counted(output)).count(), 4);
+    bench.frame("no stranger");
+    let told = bench.outputs.iter().find_map(|(_, output)| match output {
+        Output::Publish(Change::Health { code: "server_error", entry: Some((severity, text, _)) }) => {
+            Some((*severity, text.clone()))
+        }
+        _ => None,
+    });
+    assert_eq!(told, Some((Severity::Info, "the server complains: bad: it is bad".to_owned())));
+}
+
+#[test]
 fn an_ephemeral_event_that_does_not_fit_is_counted_and_told_to_nobody() {
     let settings = Settings { types: picky("typing", Delivery::Ephemeral), ..settings() };
     let mut bench = Setup { settings, ..Setup::default() }.connected();
