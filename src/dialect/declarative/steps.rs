@@ -311,6 +311,8 @@ impl Talk {
     ) -> Option<Fit> {
         let mut scope = self.scope(at, Around { item: active.item.as_deref(), ..around });
         scope.drawn = Some(&active.drawn);
+        let stream = self.stream(step.effects.stream.as_ref(), &scope);
+        scope.cursor = self.cursors.get(&stream).map(|cursor| &**cursor);
         let holds = |condition: &Option<Condition>| {
             condition.as_ref().is_some_and(|condition| match (condition.subject, raw, around.message) {
                 (Subject::Raw, Some(raw), _) => condition.holds(&scope, Facts::Raw(raw)),

@@ -154,6 +154,28 @@ fn a_raw_text_may_answer_a_step() {
 }
 
 #[test]
+fn an_answer_is_held_against_the_cursor_of_the_stream_of_its_step() {
+    let text = r#"
+        vars = { rooms = ["a", "b"] }
+        in = [{ as = "event", when = { "/c" = { exists = true } }, type = "e", cursor = "/c", stream = "/s" }]
+        [[start]]
+        each = "$rooms"
+        stream = "$item"
+        send = [ "$item", "$cursor" ]
+        ok = { "/at" = "$cursor" }
+        fail = { "/at" = { not = "$cursor" } }"#;
+    let cursors = [("a".into(), "7".into()), ("b".into(), "8".into())].into();
+    let (mut bench, acts) = Bench::new(&dialect(text), Given { cursors, ..Given::default() });
+    assert_eq!(sent(&acts), [r#"["a",7]"#]);
+    assert_eq!(sent(&bench.frame(r#"{"at":7}"#)), [r#"["b",8]"#]);
+    let acts = bench.frame(r#"{"at":7}"#);
+    assert!(
+        matches!(&acts[..], [Act::HangUp(Failure::Ruled { verdict: Verdict::Misconfigured, .. })]),
+        "{acts:?}"
+    );
+}
+
+#[test]
 fn the_first_cursor_of_a_stream_is_stored_when_it_is_used() {
     let text = r#"
         cursor = { initial = "$now" }
