@@ -41,20 +41,39 @@ pub(crate) fn configure(spec: &mut Spec, vars: Vars, options: &Options, notes: &
     for name in &spec.require {
         if !vars.contains_key(name.as_str()) && !spec.vars.contains_key(name.as_str()) {
             let advice = format!("set it in the configuration: `[server] vars = {{ {name} = … }}`");
-            notes.error("required_var", 0, format!("this dialect needs the variable `{name}`"), advice);
+            let at = spec.own_names.get(name).copied().unwrap_or_default();
+            notes.error("required_var", at, format!("this dialect needs the variable `{name}`"), advice);
         }
     }
     if options.token == Some(false) && needs_token(spec) {
+        let at = place_of(spec, &Base::Token, notes);
         notes.error(
             "token_not_given",
-            0,
+            at,
             "the dialect sends the credential itself (`$token`), and `[auth] method` hands it elsewhere",
             "set `[auth] method = \"message\"`, or leave `method` out",
         );
+        notes.rule = None;
     }
     let mut all = (*spec.vars).clone();
     all.extend(vars);
     spec.vars = Arc::new(all);
+}
+
+/// Where the file first sends what `base` stands for; the notes are told which step that is.
+fn place_of(spec: &Spec, base: &Base, notes: &mut Notes<'_>) -> usize {
+    let dial = spec.connect.query.iter().chain(&spec.connect.headers).map(|(_, template)| template);
+    if dial.chain(&spec.connect.subprotocols).any(|template| template.names(base)) {
+        return spec.places.connect;
+    }
+    if let Some(step) = spec.steps().find(|step| step.sends(base)) {
+        notes.rule = Some(step.label.clone());
+        return step.at;
+    }
+    match spec.out.iter().find(|out| out.frame.names(base)) {
+        Some(out) => out.at,
+        None => spec.places.heartbeat,
+    }
 }
 
 /// Whether the credential is sent somewhere that does not ask first whether there is one.
@@ -155,11 +174,19 @@ fn blind_sign_in(spec: &Spec, notes: &mut Notes<'_>) {
         notes.rule = Some(step.label.clone());
         notes.error("blind_sign_in", step.at, message, advice);
     }
+    let replies = |rule: &Rule| rule.reply.as_ref().is_some_and(|reply| reply.names(&Base::Token));
+    for (index, rule) in spec.rules.iter().enumerate().filter(|(_, rule)| replies(rule)) {
+        notes.rule = Some(format!("in[{}]", index + 1));
+        notes.error("blind_sign_in", rule.at, message, advice);
+    }
     for (index, out) in spec.out.iter().enumerate().filter(|(_, out)| out.frame.names(&Base::Token)) {
         notes.rule = Some(format!("out[{}]", index + 1));
         notes.error("blind_sign_in", out.at, message, advice);
     }
     notes.rule = None;
+    if spec.heartbeat.send.as_ref().is_some_and(|send| send.names(&Base::Token)) {
+        notes.error("blind_sign_in", spec.places.heartbeat, message, advice);
+    }
 }
 
 fn replies(spec: &Spec, notes: &mut Notes<'_>) {
@@ -194,12 +221,14 @@ fn cursors(spec: &Spec, notes: &mut Notes<'_>) {
     let taken = by_rule.map(|rule| rule.at).or(by_step.map(|step| step.at));
     let sent = spec.names(&Base::Cursor);
     if sent && taken.is_none() {
+        let at = place_of(spec, &Base::Cursor, notes);
         notes.error(
             "cursor_unset",
-            0,
+            at,
             "`$cursor` is sent, and nothing takes one",
             "give the event rule a `cursor`",
         );
+        notes.rule = None;
     }
     if let (false, Some(at)) = (sent, taken) {
         notes.error(
@@ -214,12 +243,14 @@ fn cursors(spec: &Spec, notes: &mut Notes<'_>) {
         rule.effects.cursor.is_some() && !matches!(rule.role, Role::Event | Role::Gap | Role::CursorLost)
     });
     if sent && by_step.is_none() && !by_welcome && spec.initial.is_none() {
+        let at = place_of(spec, &Base::Cursor, notes);
         notes.warning(
             "no_baseline",
-            0,
+            at,
             "before its first event a stream has no cursor: what comes while the link is down then is lost",
             "set `cursor = { initial = … }`, or let the step that asks for events take a `cursor`",
         );
+        notes.rule = None;
     }
 }
 
@@ -248,7 +279,8 @@ fn late_captures(spec: &Spec, notes: &mut Notes<'_>) {
             || spec.rules.iter().any(|rule| kept(&rule.effects))
             || spec.steps().any(|step| kept(&step.effects))
     };
-    let mut warn = |at: usize, name: &str| {
+    let mut warn = |at: usize, step: Option<&Step>, name: &str| {
+        notes.rule = step.map(|step| step.label.clone());
         let message = format!("`${name}` is used before anything on the connection can set it");
         notes.warning("late_capture", at, message, "give it a value to begin with: `|default:…`");
     };
@@ -257,7 +289,7 @@ fn late_captures(spec: &Spec, notes: &mut Notes<'_>) {
         bare_names(template, &mut connect);
     }
     for name in connect.into_iter().filter(|name| !early(name)) {
-        warn(0, name);
+        warn(spec.places.connect, None, name);
     }
     for (index, step) in spec.start.iter().enumerate() {
         let mut names = BTreeSet::new();
@@ -267,7 +299,7 @@ fn late_captures(spec: &Spec, notes: &mut Notes<'_>) {
             step.wait.is_some() || earlier.iter().any(|step| step.wait.is_some() || step.ok.is_some());
         for name in names {
             if !(early(name) || in_steps(earlier, name) || (heard && by_rule(name))) {
-                warn(step.at, name);
+                warn(step.at, Some(step), name);
             }
         }
     }
@@ -276,11 +308,11 @@ fn late_captures(spec: &Spec, notes: &mut Notes<'_>) {
 fn loose_ends(spec: &Spec, notes: &mut Notes<'_>) {
     if spec.heartbeat.send.is_some() && !spec.rules.iter().any(|rule| rule.role == Role::Pong) {
         let message = "the answer to the heartbeat is no `pong`: each one would be stored as an event";
-        notes.warning("pong_missing", 0, message, "add a rule with `as = \"pong\"`");
+        notes.warning("pong_missing", spec.places.heartbeat, message, "add a rule with `as = \"pong\"`");
     }
     if spec.codec != Codec::Raw && !spec.rules.iter().any(|rule| rule.role == Role::Event) {
         let message = "no rule makes events: everything that comes would be `unrecognised`";
-        notes.warning("no_event", 0, message, "add a rule with `as = \"event\"`");
+        notes.warning("no_event", spec.places.rules, message, "add a rule with `as = \"event\"`");
     }
     let mut used = BTreeSet::new();
     let mut look = |hole: &Hole| {

@@ -109,6 +109,11 @@ impl<'t, 'i> Keys<'t, 'i> {
         }
     }
 
+    /// Where `key` stands; the beginning where it does not.
+    pub(crate) fn place(&self, key: &str) -> usize {
+        self.entries.iter().find(|(name, ..)| *name == key).map_or(0, |(_, span, _)| span.start)
+    }
+
     pub(crate) fn take(&mut self, key: &str) -> Option<&'t Item<'i>> {
         let at = self.entries.iter().position(|(name, ..)| *name == key)?;
         Some(self.entries.remove(at).2)

@@ -85,6 +85,15 @@ pub(crate) struct Spec {
     pub(crate) heartbeat: HeartbeatSpec,
     /// Names the file gives a value to, and where (byte offset).
     pub(crate) own_names: BTreeMap<String, usize>,
+    pub(crate) places: Places,
+}
+
+/// Where the file's own tables begin, as byte offsets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Places {
+    pub(crate) connect: usize,
+    pub(crate) rules: usize,
+    pub(crate) heartbeat: usize,
 }
 
 /// `connect`.

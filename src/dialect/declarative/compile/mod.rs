@@ -19,8 +19,8 @@ use super::filter::parse_duration;
 use super::hole::Base;
 use super::reader::{Item, Keys, Notes, plain_json};
 use super::spec::{
-    Codec, ConnectSpec, Effects, HeartbeatSpec, Length, MAX_FILE, MAX_NAMES, MAX_OUT, MAX_STEPS, Out, Spec,
-    Vars,
+    Codec, ConnectSpec, Effects, HeartbeatSpec, Length, MAX_FILE, MAX_NAMES, MAX_OUT, MAX_STEPS, Out, Places,
+    Spec, Vars,
 };
 use super::template::Template;
 use super::written::{Site, Written};
@@ -133,6 +133,8 @@ fn own_names(file: &DeTable<'_>) -> BTreeMap<String, usize> {
 impl Written<'_> {
     fn file(&mut self, mut keys: Keys<'_, '_>) -> Spec {
         let mut spec = Spec::default();
+        let place = |key| keys.place(key);
+        spec.places = Places { connect: place("connect"), rules: place("in"), heartbeat: place("heartbeat") };
         self.version(&mut keys);
         if let Some((about, _)) = keys.text("about", &mut self.notes) {
             about.clone_into(&mut spec.about);
@@ -167,8 +169,9 @@ impl Written<'_> {
         spec.rules = self.rules(&mut keys, spec.codec);
         spec.start = self.steps(&mut keys, "start", spec.codec);
         spec.subscribe = self.steps(&mut keys, "subscribe", spec.codec);
-        if spec.start.len() + spec.subscribe.len() > MAX_STEPS {
-            self.notes.error("limit", 0, format!("a dialect has at most {MAX_STEPS} steps"), "");
+        if let Some(step) = spec.steps().nth(MAX_STEPS) {
+            let at = step.at;
+            self.notes.error("limit", at, format!("a dialect has at most {MAX_STEPS} steps"), "");
         }
         spec.out = self.outs(&mut keys);
         spec.heartbeat = self.heartbeat(&mut keys);

@@ -141,6 +141,13 @@ impl Written<'_> {
             Subject::Close | Subject::Status if rule.reply.is_some() => {
                 Some("there is nobody to reply to any more")
             }
+            Subject::Close | Subject::Status
+                if verdict && (rule.own.code.is_some() || rule.own.message.is_some()) =>
+            {
+                Some(
+                    "a close and a refusal have words of their own, which are shown: leave `code` and `message` out",
+                )
+            }
             Subject::Close | Subject::Status => None,
         };
         if let Some(fault) = fault {

@@ -146,6 +146,138 @@ fn doubts_are_warnings() {
     }
 }
 
+/// A file as its author has it, with what each check is to say of it: line, column, rule, and what
+/// to do. The caret stands under the first character of what is meant.
+#[test]
+fn every_check_names_the_place_the_rule_and_a_way_out() {
+    for (code, marked, rule, advice) in [
+        ("bad_value", "codec = ^\"jsn\"", None, "did you mean `json`?"),
+        ("unknown_key", "[connect]\n^subprotocol = [\"x\"]", None, "did you mean `subprotocols`?"),
+        ("bad_pointer", "[[in]]\nas = \"event\"\ntype = ^\"/a~2\"", Some("in[1]"), ""),
+        ("bad_hole", "[[start]]\nsend = ^\"$now!\"", Some("start[1]"), "a hole is `$name`"),
+        ("unknown_filter", "[[start]]\nsend = ^\"$now|jsn\"", Some("start[1]"), "did you mean `json`?"),
+        ("unset_hole", "[[out]]\nframe = { t = ^\"$typ\" }", Some("out[1]"), "did you mean `$type`?"),
+        (
+            "mixed_condition",
+            "[[in]]\nas = \"ping\"\nwhen = { \"/a\" = 1, ^close = 1 }",
+            Some("in[1]"),
+            "write two rules",
+        ),
+        (
+            "key_of_other_role",
+            "[[in]]\nas = \"ping\"\nseq = ^\"/n\"",
+            Some("in[1]"),
+            "`seq` belongs to event",
+        ),
+        (
+            "unreachable_rule",
+            "[[in]]\nas = \"event\"\ntype = \"/t\"\nwhen = { \"/t\" = { exists = true } }\n^[[in]]\nas = \"ping\"\nwhen = { \"/t\" = \"ping\" }",
+            Some("in[2]"),
+            "put the narrower rule first",
+        ),
+        (
+            "blind_sign_in",
+            "[[start]]\nsend = 1\n^[[start]]\nsend = [\"$token\"]\nok = { \"/ok\" = true }",
+            Some("start[2]"),
+            "add `fail` to the step",
+        ),
+        ("blind_sign_in", "^[[in]]\nas = \"ping\"\nreply = [\"$token\"]", Some("in[1]"), "add `fail`"),
+        ("blind_sign_in", "^heartbeat = { send = [\"$token\"] }", None, "add `fail`"),
+        (
+            "reply_without_out",
+            "^[[in]]\nas = \"accepted\"\nreply_to = \"/id\"",
+            Some("in[1]"),
+            "add an `[[out]]`",
+        ),
+        (
+            "confirm_without_rule",
+            "^[[out]]\nframe = 1\nconfirm = \"reply\"",
+            Some("out[1]"),
+            "`as = \"accepted\"`",
+        ),
+        (
+            "cursor_unset",
+            "[^connect]\nquery = { since = \"$cursor\" }",
+            None,
+            "give the event rule a `cursor`",
+        ),
+        ("cursor_unset", "^[[subscribe]]\nsend = [\"$cursor\"]", Some("subscribe[1]"), "give the event rule"),
+        (
+            "cursor_unused",
+            "^[[in]]\nas = \"event\"\ntype = \"t\"\ncursor = \"/c\"",
+            None,
+            "put `$cursor` into",
+        ),
+        (
+            "no_baseline",
+            "^[[start]]\nsend = [\"$cursor\"]\n[[in]]\nas = \"event\"\ntype = \"t\"\ncursor = \"/c\"",
+            Some("start[1]"),
+            "`cursor = { initial = … }`",
+        ),
+        (
+            "late_capture",
+            "^[[start]]\nsend = \"$a\"\n[[in]]\nas = \"event\"\ntype = \"t\"\ncapture = { a = \"/a\" }",
+            Some("start[1]"),
+            "`|default:…`",
+        ),
+        (
+            "late_capture",
+            "[^connect]\nquery = { a = \"$a\" }\n[[in]]\nas = \"event\"\ntype = \"t\"\ncapture = { a = \"/a\" }",
+            None,
+            "`|default:…`",
+        ),
+        (
+            "pong_missing",
+            "about = \"x\"\n^heartbeat = { send = \"x\" }",
+            None,
+            "add a rule with `as = \"pong\"`",
+        ),
+        ("unused_name", "vars = { ^a = 1 }", None, "use `$a`, or take it away"),
+        ("no_event", "about = \"x\"\n^in = [{ as = \"ping\" }]", None, "add a rule with `as = \"event\"`"),
+    ] {
+        let before = &marked[..marked.find('^').expect("a caret")];
+        let text = format!("dialect = 1\n{}", marked.replacen('^', "", 1));
+        let wanted = (
+            before.matches('\n').count() + 2,
+            before.rsplit('\n').next().unwrap().chars().count() + 1,
+            rule.map(str::to_owned),
+        );
+        let problems = check(&text, "test.toml");
+        let hit = problems.iter().find(|problem| problem.code == code);
+        let hit = hit.unwrap_or_else(|| panic!("{code} of {text}: {problems:?}"));
+        assert_eq!((hit.line, hit.column, hit.rule.clone()), wanted, "{code} of {text}");
+        assert!(hit.advice.contains(advice), "{code} of {text}: {}", hit.advice);
+    }
+}
+
+/// What only the configuration decides is told with its place in the file as well.
+#[test]
+fn what_the_configuration_lacks_is_told_with_the_place_that_wants_it() {
+    let load = |text: &str, token| {
+        let loaded =
+            super::super::load(&format!("dialect = 1\n{EVENT}{text}"), "t", Vars::new(), &Options { token });
+        let problem = loaded.map(|_| ()).unwrap_err().remove(0);
+        (problem.code, problem.line, problem.rule)
+    };
+    let required = "require = [\"room\"]\nstart = [{ send = \"$room\" }]";
+    assert_eq!(load(required, None), ("required_var", 3, None));
+    let step = "[[start]]\nsend = [\"$token\"]\nok = { \"/ok\" = 1 }\nfail = { \"/ok\" = 0 }";
+    assert_eq!(load(step, Some(false)), ("token_not_given", 3, Some("start[1]".to_owned())));
+    assert_eq!(load("[connect]\nquery = { t = \"$token\" }", Some(false)), ("token_not_given", 3, None));
+}
+
+#[test]
+fn what_is_said_of_a_close_has_no_words_but_its_own() {
+    for rule in [
+        "{ as = \"unauthorized\", when = { close = 4401 }, message = \"expired\" }",
+        "{ as = \"unavailable\", when = { status = 418 }, code = \"teapot\" }",
+    ] {
+        let problems = check(&format!("dialect = 1\nin = [{rule}, {{ as = \"event\", type = \"t\" }}]"), "t");
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!((problem.code, problem.rule.as_deref()), ("key_of_other_role", Some("in[1]")));
+    }
+}
+
 #[test]
 fn limits_are_errors() {
     let rules = "in = [".to_owned() + &"{ as = \"event\", type = \"t\" },".repeat(129) + "]";

@@ -125,6 +125,17 @@ fn a_template_keeps_types_order_and_digits() {
 }
 
 #[test]
+fn what_the_configuration_sets_is_data_and_never_a_template() {
+    let text = "dialect = 1\nvars = { v = \"$token\" }\nout = [{ frame = [\"$v\", \"${v}\", \"$token\"] }]\nin = [{ as = \"unauthorized\", when = { close = 4401 } }]";
+    let vars = [("v".into(), "\"$token ${id} $$\"".into())].into();
+    let dialect = super::super::load(text, "t", vars, &crate::dialect::Options::default()).unwrap();
+    let dialect: std::sync::Arc<dyn crate::dialect::Dialect> = dialect;
+    let given = Given { token: Some(Secret::new("T")), ..Given::default() };
+    let (mut bench, _) = Bench::new(&dialect, given);
+    assert_eq!(bench.send("k", "{}"), r#"["$token ${id} $$","$token ${id} $$","T"]"#);
+}
+
+#[test]
 fn data_that_is_no_object_or_clashes_is_refused_when_it_is_spread() {
     let out = dialect(r#"out = [{ frame = { t = "$type", "..." = "$data" } }]"#);
     let kind = |data: &str| out.check("k", &Payload::Json(data.into())).map_err(|refusal| refusal.kind);
