@@ -7,15 +7,18 @@ use serde_json::{Value, json};
 use crate::harness::cutter::Cutter;
 use crate::harness::program::Program;
 use crate::harness::stream::{Arrival, Scale, Server, recorded, run};
-use crate::harness::{daemon, dialect_file, http, node, npm_installed};
-use crate::support::daemon::Daemon;
+use crate::harness::{
+    daemon, dialect_file, everything, http, node, npm_installed, recovers_with_another_token, wait_for_status,
+};
+use crate::support::daemon::{Client, Daemon};
+use crate::support::until_blocking;
 
-const TOKEN: &str = "correct horse";
+pub(crate) const TOKEN: &str = "correct horse";
 
-struct GraphqlWs(Program);
+pub(crate) struct GraphqlWs(pub(crate) Program);
 
 impl GraphqlWs {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Program::start(
             |_, folder| std::fs::write(folder.join("token"), TOKEN).expect("a token"),
             |port, folder| {
@@ -51,8 +54,8 @@ impl Server for GraphqlWs {
     }
 }
 
-/// The configuration that docs/dialects.md shows.
-fn config(port: u16, dialect: &str) -> String {
+/// The configuration that docs/servers.md shows.
+pub(crate) fn config(port: u16, dialect: &str) -> String {
     format!(
         r#"[server]
 url = "ws://127.0.0.1:{port}/graphql"
@@ -69,7 +72,7 @@ token_file = "token"
 }
 
 /// The copy that goes on where it ended.
-fn resuming() -> String {
+pub(crate) fn resuming() -> String {
     dialect_file("tests/fixtures/dialect/graphql-ws-resume/dialect.toml")
 }
 
@@ -92,4 +95,66 @@ fn with_a_cursor_of_its_own_nothing_is_lost_either_way() {
     assert_eq!((figures.events_missing_told, figures.gaps), (0, 0), "it resumes: {figures}");
     assert_eq!(figures.events_twice, 0, "{figures}");
     assert_eq!(figures.twice_other_id, 0, "{figures}");
+}
+
+/// Lets events happen until one has come.
+fn an_event(server: &mut GraphqlWs, daemon: &Daemon) {
+    let mut client = daemon.client();
+    let mut head = 0;
+    until_blocking("an event", || {
+        // Whoever subscribes later than it happened has missed it.
+        head += 1;
+        server.push(0..head);
+        everything(&mut client).iter().any(|row| row["type"] == "orders").then_some(())
+    });
+}
+
+#[test]
+fn without_one_each_end_is_a_gap_and_a_kick_is_an_end_like_others() {
+    if !npm_installed() {
+        return;
+    }
+    let mut server = GraphqlWs::start();
+    let cutter = Cutter::before(server.0.port());
+    let daemon = daemon(&config(cutter.port(), "graphql-ws"), "of yesterday");
+    recovers_with_another_token(&daemon, TOKEN);
+    let mut client = daemon.client();
+    an_event(&mut server, &daemon);
+    assert!(!everything(&mut client).iter().any(|row| row.get("gap").is_some()));
+
+    assert_eq!(http::post(server.0.port(), "/kick", ""), 200);
+    let status = wait_for_status(&mut client, "the next connection", |status| {
+        status["link"]["reconnects"] == 1 && status["link"]["state"] == "connected"
+    });
+    assert_eq!(status["link"]["last_close"], json!({"code": 1001, "reason": "Going away"}));
+    let gaps = everything(&mut client).into_iter().filter(|row| row.get("gap").is_some()).count();
+    assert_eq!(gaps, 1, "what came meanwhile is unknown");
+
+    // What the server answers with an error is refused, in its words.
+    let send = |client: &mut Client, data: Value| {
+        let params = json!({"type": "say", "data": data});
+        client.call("messages.send", &params).expect("a receipt")["id"].clone()
+    };
+    let get =
+        |client: &mut Client, id: &Value| client.call("messages.get", &json!({"id": id})).expect("known");
+    let refused = send(&mut client, json!({"query": "mutation { refuse }"}));
+    let reason = until_blocking("the refusal", || {
+        let message = get(&mut client, &refused);
+        (message["state"] == "rejected").then(|| message["reason"].to_string())
+    });
+    assert!(reason.contains("the shop is closed"), "{reason}");
+    let asked =
+        client.call("messages.request", &json!({"type": "say", "data": {"query": "mutation { say(n: 7) }"}}));
+    assert_eq!(asked.expect("a reply")["reply"], json!({"say": 7}));
+
+    // One that the server hangs up on is set aside, and those behind it go through.
+    let poison = send(&mut client, json!({"no": "query"}));
+    let behind = send(&mut client, json!({"query": "mutation { say(n: 8) }"}));
+    until_blocking("the one behind it", || (get(&mut client, &behind)["state"] == "accepted").then_some(()));
+    let message = until_blocking("it to be set aside", || {
+        let message = get(&mut client, &poison);
+        (message["state"] == "parked").then_some(message)
+    });
+    assert!(message["reason"].to_string().contains("poison"), "{message}");
+    assert_eq!(server.received().last().map(|arrival| arrival.number), Some(8));
 }

@@ -7,7 +7,10 @@
 #![allow(clippy::print_stderr, reason = "says what was counted, or skipped")]
 #![allow(clippy::disallowed_methods, reason = "says how long it took")]
 
+mod actioncable;
+mod front;
 mod graphql_ws;
 mod harness;
+mod nchan;
 #[path = "../support/mod.rs"]
 mod support;

@@ -67,6 +67,16 @@ pub(crate) fn wait_for_status(client: &mut Client, what: &str, fits: impl Fn(&Va
     seen.unwrap_or_else(|_| panic!("{what}, and the status is {last:#}"))
 }
 
+/// A daemon that was refused says so, and signs in as soon as its token is the right one.
+pub(crate) fn recovers_with_another_token(daemon: &Daemon, token: &str) {
+    daemon.wait_for("unauthorized");
+    let refused = daemon.ctl(&["status"]);
+    let words = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(words.contains("Sign-in refused"), "{words}");
+    write_token(daemon, token);
+    daemon.wait_for("connected");
+}
+
 /// All events and gaps, in their order: an event as it is, a gap as `{"gap": …}`.
 pub(crate) fn everything(client: &mut Client) -> Vec<Value> {
     let mut all = Vec::new();
