@@ -126,8 +126,14 @@ fn a_refusal_behind_the_101_a_refused_channel_and_a_kick() {
         let all = everything(&mut client);
         (all.len() == 1).then_some(all)
     });
-    assert_eq!((&all[0]["type"], &all[0]["data"]["code"]), (&json!("error"), &json!("subscription_refused")));
-    assert!(all[0]["data"]["message"].to_string().contains("locked"), "{}", all[0]);
+    assert_eq!(
+        (&all[0]["type"], &all[0]["data"]["type"]),
+        (&json!("error"), &json!("reject_subscription")),
+        "{}",
+        all[0]
+    );
+    let health = client.call("status", &json!({})).expect("an answer")["health"].to_string();
+    assert!(health.contains("refused the channel") && health.contains("locked"), "{health}");
 
     server.push(0..1);
     until_blocking("the event of the channel that was not", || {

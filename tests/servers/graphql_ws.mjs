@@ -53,6 +53,7 @@ const http = createServer((request, response) => {
   } else if (url.pathname === '/kick') {
     for (const client of sockets.clients) client.close(1001, 'Going away');
   }
+  response.setHeader('Content-Length', 0);
   response.end();
 });
 const sockets = new WebSocketServer({ server: http, path: '/graphql' });

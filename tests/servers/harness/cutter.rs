@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::until_blocking;
 
@@ -26,6 +26,9 @@ impl Cut {
         [Self::Torn, Self::Closed, Self::Reset][n % 3]
     }
 }
+
+/// Where nothing comes for so long, there is nothing to tear.
+const QUIET: Duration = Duration::from_millis(300);
 
 const FLOWING: u8 = 0;
 const TORN: u8 = 1;
@@ -166,9 +169,14 @@ impl Cutter {
             }
         }
         if how == Cut::Torn {
+            let began = Instant::now();
             until_blocking("bytes to come and be torn", || {
-                lines.iter().all(|line| line.ended()).then_some(())
+                let over = lines.iter().all(|line| line.ended());
+                (over || began.elapsed() > QUIET).then_some(())
             });
+            for line in &lines {
+                line.end(Shutdown::Both);
+            }
         }
         let count = lines.len();
         drop(lines);

@@ -69,10 +69,10 @@ pub(crate) fn wait_for_status(client: &mut Client, what: &str, fits: impl Fn(&Va
 
 /// A daemon that was refused says so, and signs in as soon as its token is the right one.
 pub(crate) fn recovers_with_another_token(daemon: &Daemon, token: &str) {
-    daemon.wait_for("unauthorized");
-    let refused = daemon.ctl(&["status"]);
-    let words = String::from_utf8_lossy(&refused.stdout).into_owned();
-    assert!(words.contains("Sign-in refused"), "{words}");
+    until_blocking("the sign-in to be refused", || {
+        let said = daemon.ctl(&["status"]).stdout;
+        String::from_utf8_lossy(&said).contains("Sign-in refused").then_some(())
+    });
     write_token(daemon, token);
     daemon.wait_for("connected");
 }
