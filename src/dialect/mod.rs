@@ -10,11 +10,13 @@
 //! ever handed out in [`Act::Store`], to follow the commit.
 
 pub mod builtin;
+pub mod coded;
 pub mod declarative;
 mod load;
 mod problem;
+pub mod socketio;
 
-pub use load::{Options, load, read, text_of};
+pub use load::{Options, load, read, replay, text_of};
 pub use problem::{Grade, Problem};
 
 use std::collections::BTreeMap;
@@ -163,10 +165,26 @@ pub struct Outgoing<'a> {
 pub struct Encoded {
     /// What goes out.
     pub frame: Frame,
+    /// Frames that belong to it (attachments): they go out right behind it, with nothing between.
+    pub behind: Vec<Frame>,
     /// What the server's reply will name; none: it cannot be named, so only the barrier confirms it.
     pub reference: Option<Arc<str>>,
     /// Its number on this connection, where the frame carries one (for cumulative replies).
     pub counter: Option<u64>,
+}
+
+impl Encoded {
+    /// Bytes of all its frames.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frame.len() + self.behind.iter().map(Frame::len).sum::<usize>()
+    }
+
+    /// Whether it carries nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// One connection's talk with the server.

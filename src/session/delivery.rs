@@ -297,7 +297,7 @@ impl Delivery {
         if row.delivery == Class::Latest {
             turn.out.record(Record::OnWire { place });
         }
-        let ticket = turn.out.write(encoded.frame);
+        let ticket = turn.out.write_message(encoded.frame, encoded.behind);
         entry.tries = entry.tries.saturating_add(1);
         entry.doubt = true;
         entry.references.extend(encoded.reference.clone());

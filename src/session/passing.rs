@@ -64,7 +64,7 @@ impl Passing {
             Some(_) if turn.out.unwritten() >= MOST_AHEAD => "the line is busy".to_owned(),
             Some(link) => match link.talk.encode(turn.at, Outgoing { id, kind, payload }) {
                 Ok(encoded) => {
-                    let frame = turn.out.write(encoded.frame);
+                    let frame = turn.out.write_message(encoded.frame, encoded.behind);
                     self.writing.insert(frame, ticket);
                     return;
                 }
@@ -89,7 +89,7 @@ impl Passing {
             Some(_) if self.asking.len() >= MOST_REQUESTS => busy(),
             Some(link) => match link.talk.encode(turn.at, outgoing) {
                 Ok(encoded) => {
-                    let bytes = encoded.frame.len();
+                    let bytes = encoded.len();
                     match encoded.reference {
                         // Two of one name could get each other's replies.
                         Some(reference) if self.asking.contains_key(&reference) || taken(&reference) => {
@@ -100,7 +100,8 @@ impl Passing {
                             busy()
                         }
                         Some(reference) => {
-                            self.asked.insert(turn.out.write(encoded.frame), bytes);
+                            let frame = turn.out.write_message(encoded.frame, encoded.behind);
+                            self.asked.insert(frame, bytes);
                             self.asked_bytes += bytes;
                             self.recall(&reference);
                             if let Some(counter) = encoded.counter {

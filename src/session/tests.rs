@@ -5,6 +5,7 @@
 mod inbound;
 mod link;
 mod outbound;
+mod parcels;
 mod requests;
 mod sleep;
 
@@ -119,6 +120,10 @@ impl Conversation for Talk {
                 Payload::Json(data) if message.kind == "whole" => data.to_string(),
                 _ => message.id.as_str().to_owned(),
             }),
+            behind: match message.kind {
+                "parcel" => vec![Frame::Binary(vec![1]), Frame::Binary(vec![2])],
+                _ => Vec::new(),
+            },
             reference: (message.kind != "raw").then(|| message.id.shared()),
             counter: Some(self.counter),
         })

@@ -82,6 +82,13 @@ impl Outputs {
         self.frames
     }
 
+    /// Hands a message to the link, all its frames one right after the other; the ticket of the last
+    /// one comes back when all are flushed.
+    pub(super) fn write_message(&mut self, frame: Frame, behind: Vec<Frame>) -> u64 {
+        let first = self.write(frame);
+        behind.into_iter().fold(first, |_, frame| self.write(frame))
+    }
+
     /// Hands something to the store; its ticket comes back when it is on disk.
     pub(super) fn record(&mut self, record: Record) -> u64 {
         self.close_ends();

@@ -194,6 +194,7 @@ impl Conversation for Talk {
         let Payload::Json(json) = message.payload else { panic!("only JSON is sent here") };
         Ok(Encoded {
             frame: Frame::Text(format!("message {} {} {json}", message.id, self.counter)),
+            behind: Vec::new(),
             reference: Some(message.id.shared()),
             counter: Some(self.counter),
         })

@@ -11,16 +11,16 @@ mod condition;
 mod filing;
 mod filter;
 mod hole;
-mod odd;
+pub(super) mod odd;
 mod outbound;
 mod reader;
 mod replay;
-mod roles;
-mod scalars;
+pub(super) mod roles;
+pub(super) mod scalars;
 mod spec;
 mod steps;
 mod talk;
-mod tape;
+pub(super) mod tape;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ mod written;
 
 use std::sync::Arc;
 
+pub(super) use self::replay::{Played, replay_with};
 pub use self::replay::{Replay, ReplayLine, replay};
 
 use self::compile::compile;

@@ -10,7 +10,7 @@ const FEW: usize = 16;
 const FITS: usize = 300;
 
 /// The first oddity in `doc`, whose nesting is bounded.
-pub(super) fn look(doc: Doc<'_>) -> Result<(), Fault> {
+pub(crate) fn look(doc: Doc<'_>) -> Result<(), Fault> {
     match doc.json().as_bytes().first() {
         Some(b'{') => {
             names(doc)?;

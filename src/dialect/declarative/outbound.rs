@@ -36,7 +36,7 @@ pub(crate) fn as_it_is(payload: &Payload) -> Encoded {
         Payload::Json(text) | Payload::Text(text) => Frame::Text(text.to_string()),
         Payload::Binary(bytes) => Frame::Binary(bytes.to_vec()),
     };
-    Encoded { frame, reference: None, counter: None }
+    Encoded { frame, behind: Vec::new(), reference: None, counter: None }
 }
 
 /// The message in `scope`, in the shape of `out`.
@@ -56,7 +56,7 @@ pub(crate) fn encode(spec: &Spec, out: &Out, scope: &Scope<'_>) -> Result<Encode
     };
     let counter =
         scope.drawn.and_then(|drawn| drawn.counter.as_deref()).and_then(|counter| counter.parse().ok());
-    Ok(Encoded { frame: codec::outbound(spec.codec, text), reference, counter })
+    Ok(Encoded { frame: codec::outbound(spec.codec, text), behind: Vec::new(), reference, counter })
 }
 
 fn clashes(clash: &Clash) -> Refusal {

@@ -12,7 +12,7 @@ use super::hole::{Base, Drawn, Names, Said, Scope};
 use super::roles::{Findings, clean};
 use super::spec::{Codec, Length, MAX_FRAME_ITEMS, Sentence, Spec, Vars};
 use super::steps::Steps;
-use super::tape::{Fault, Tape};
+use super::tape::Tape;
 use super::template::{Spread, Template};
 use super::{codec, odd, outbound};
 use crate::dialect::{Act, Conversation, Encoded, Given, Outgoing, Pulse};
@@ -287,23 +287,7 @@ impl Talk {
                     Some(index) => unparsed(self, index, findings),
                     None if answered.is_some() => {}
                     None => {
-                        let (reason, detail) = match fault {
-                            Fault::TooDeep => (
-                                "too_deep",
-                                format!("it nests deeper than {}", crate::model::json::MAX_DEPTH),
-                            ),
-                            Fault::Invalid(byte) => {
-                                ("invalid_json", format!("it is not JSON from byte {byte} on"))
-                            }
-                            Fault::Twice(byte) => (
-                                "duplicate_name",
-                                format!("the name of the member at byte {byte} was there before"),
-                            ),
-                            Fault::TooLarge(byte) => (
-                                "number_too_large",
-                                format!("the number at byte {byte} is larger than programs can hold"),
-                            ),
-                        };
+                        let (reason, detail) = fault.told();
                         self.bad(findings, reason, detail, Frame::Text(raw.to_owned()));
                     }
                 }

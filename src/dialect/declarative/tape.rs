@@ -38,6 +38,22 @@ pub(crate) enum Fault {
     TooLarge(usize),
 }
 
+impl Fault {
+    /// One word and a sentence, for what stands in quarantine.
+    pub(crate) fn told(self) -> (&'static str, String) {
+        match self {
+            Self::TooDeep => ("too_deep", format!("it nests deeper than {MAX_DEPTH}")),
+            Self::Invalid(byte) => ("invalid_json", format!("it is not JSON from byte {byte} on")),
+            Self::Twice(byte) => {
+                ("duplicate_name", format!("the name of the member at byte {byte} was there before"))
+            }
+            Self::TooLarge(byte) => {
+                ("number_too_large", format!("the number at byte {byte} is larger than programs can hold"))
+            }
+        }
+    }
+}
+
 /// The nodes of one JSON text.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {

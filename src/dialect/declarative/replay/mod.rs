@@ -1,16 +1,19 @@
 //! Runs a dialect offline against a recorded session, and says what each line came to.
 
+mod coded;
 mod desk;
 mod fit;
 mod stage;
 mod transcript;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use self::stage::Stage;
 use self::transcript::{Entry, Line, Set};
 use super::spec::Vars;
-use crate::dialect::{Options, Problem};
+use crate::dialect::{Dialect, Options, Problem};
 
 /// What a transcript came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,16 +51,32 @@ pub fn replay(
     (recording, recording_file): (&str, &str),
     lenient: bool,
 ) -> Result<Replay, Vec<Problem>> {
+    replay_with((recording, recording_file), lenient, |vars| {
+        let vars: Vars =
+            vars.iter().map(|(name, json)| (name.as_str().into(), json.to_string().into())).collect();
+        super::load(text, file, vars, &Options::default()).map(Played::File)
+    })
+}
+
+/// What is played: what a file's rules make of frames can be watched more closely.
+pub(crate) enum Played {
+    File(Arc<super::Declared>),
+    Code(Arc<dyn Dialect>),
+}
+
+/// As [`replay`], with the dialect that `load` makes of the recording's `vars`.
+pub(crate) fn replay_with(
+    (recording, recording_file): (&str, &str),
+    lenient: bool,
+    load: impl FnOnce(&serde_json::Map<String, serde_json::Value>) -> Result<Played, Vec<Problem>>,
+) -> Result<Replay, Vec<Problem>> {
     let lines = transcript::read(recording, recording_file)?;
     let nothing = Set::default();
     let set = match lines.first() {
         Some(Line { entry: Entry::Set(set), .. }) => set,
         _ => &nothing,
     };
-    let vars: Vars =
-        set.vars.iter().map(|(name, json)| (name.as_str().into(), json.to_string().into())).collect();
-    let dialect = super::load(text, file, vars, &Options::default())?;
-    let mut stage = Stage::new(dialect, set, &lines, lenient);
+    let mut stage = Stage::new(load(&set.vars)?, set, &lines, lenient);
     for index in 0..lines.len() {
         stage.play(index);
     }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::super::talk::{Came, Talk};
+use super::super::talk::Came;
 use super::super::value::Value;
-use super::super::{Declared, codec, roles};
+use super::super::{codec, roles};
+use super::coded::{came_of, tells};
 use super::desk::{Desk, Watcher};
 use super::transcript::{Entry, Expected, Line, Message, Open, Recorded, Set};
-use super::{Replay, ReplayLine};
-use crate::dialect::{Act, Conversation as _, Dialect as _, Given, Outgoing};
+use super::{Played, Replay, ReplayLine};
+use crate::dialect::{Act, Conversation, Dialect, Given, Outgoing};
 use crate::model::{Failure, Frame, Instant, LinkState, MessageId, Moment, Secret, Timestamp, Unit};
 
 /// A frame we would send.
@@ -23,7 +24,7 @@ struct Due {
 
 /// All that stands around the talk.
 pub(super) struct Stage<'t> {
-    dialect: Arc<Declared>,
+    played: Played,
     lines: &'t [Line],
     lenient: bool,
     token: Option<String>,
@@ -32,7 +33,7 @@ pub(super) struct Stage<'t> {
     start: Timestamp,
     elapsed: Duration,
     desk: Arc<Mutex<Desk>>,
-    talk: Option<Talk>,
+    talk: Option<Box<dyn Conversation>>,
     due: Vec<Due>,
     /// Messages handed in before they may flow.
     waiting: Vec<(MessageId, usize)>,
@@ -46,18 +47,18 @@ pub(super) struct Stage<'t> {
 }
 
 impl<'t> Stage<'t> {
-    pub(super) fn new(dialect: Arc<Declared>, set: &Set, lines: &'t [Line], lenient: bool) -> Self {
-        let kept = dialect
-            .spec
-            .rules
-            .iter()
-            .map(|rule| &rule.effects)
-            .chain(dialect.spec.steps().map(|step| &step.effects))
-            .flat_map(|effects| effects.keep.iter().map(|(name, _)| Arc::clone(name)))
-            .collect();
-        let desk = Desk { codec: dialect.spec.codec, lenient, kept, ..Desk::default() };
+    pub(super) fn new(played: Played, set: &Set, lines: &'t [Line], lenient: bool) -> Self {
+        let mut desk = Desk { lenient, ..Desk::default() };
+        if let Played::File(dialect) = &played {
+            let spec = &dialect.spec;
+            let effects =
+                spec.rules.iter().map(|rule| &rule.effects).chain(spec.steps().map(|step| &step.effects));
+            desk.kept =
+                effects.flat_map(|effects| effects.keep.iter().map(|(name, _)| Arc::clone(name))).collect();
+            desk.codec = spec.codec;
+        }
         Self {
-            dialect,
+            played,
             lines,
             lenient,
             token: set.token.clone(),
@@ -77,6 +78,25 @@ impl<'t> Stage<'t> {
             outcomes: VecDeque::new(),
             result: Replay { lines: Vec::new(), mismatches: 0 },
             now: blank(0, ""),
+        }
+    }
+
+    fn dialect(&self) -> &dyn Dialect {
+        match &self.played {
+            Played::File(dialect) => dialect.as_ref(),
+            Played::Code(dialect) => dialect.as_ref(),
+        }
+    }
+
+    /// A new connection's talk; one by a file lets itself be watched.
+    fn converse(&self) -> Box<dyn Conversation> {
+        match &self.played {
+            Played::File(dialect) => {
+                let mut talk = dialect.talk(self.given(), 1);
+                talk.watch = Some(Box::new(Watcher(Arc::clone(&self.desk))));
+                Box::new(talk)
+            }
+            Played::Code(dialect) => dialect.converse(self.given(), 1),
         }
     }
 
@@ -154,7 +174,7 @@ impl<'t> Stage<'t> {
 
     fn open(&mut self, index: usize, open: &Open) {
         self.settle();
-        let connect = self.dialect.connect(&self.given(), self.moment());
+        let connect = self.dialect().connect(&self.given(), self.moment());
         for (stream, cursor) in connect.baseline {
             self.cursors.insert(stream, cursor);
         }
@@ -200,8 +220,7 @@ impl<'t> Stage<'t> {
             })
             .collect();
         self.desk(|desk| desk.open = recorded);
-        let mut talk = self.dialect.talk(self.given(), 1);
-        talk.watch = Some(Box::new(Watcher(Arc::clone(&self.desk))));
+        let mut talk = self.converse();
         (self.started, self.judged) = (false, false);
         self.waiting.clear();
         self.state = Some(LinkState::Authenticating);
@@ -214,7 +233,7 @@ impl<'t> Stage<'t> {
     fn refused(&mut self, status: u16) {
         self.settle();
         self.talk = None;
-        let ruled = self.dialect.refused(status);
+        let ruled = self.dialect().refused(status);
         let failure = Failure::Refused { status, retry_after: None, detail: String::new(), ruled };
         // Each refusal is told, also the second of its kind.
         self.state = None;
@@ -249,6 +268,11 @@ impl<'t> Stage<'t> {
 
     fn carry_out(&mut self, acts: Vec<Act>) {
         for act in acts {
+            if let Played::Code(_) = self.played {
+                // What a file's rules tell by themselves.
+                let came = came_of(&act);
+                self.desk(|desk| desk.came.extend(came));
+            }
             match act {
                 Act::Send(frame) => self.owe(frame),
                 Act::Store { unit, then, cumulative: _ } => {
@@ -283,6 +307,9 @@ impl<'t> Stage<'t> {
             let secret = desk.secret.iter().any(|text| fits(text));
             (fitted.map(|at| desk.fitted.remove(at).1), secret)
         });
+        let secret = secret
+            || matches!(self.played, Played::Code(_))
+                && tells(&frame, self.token.as_deref(), self.kept.values().map(|kept| &**kept));
         self.due.push(Due { frame, line, secret });
     }
 
@@ -334,7 +361,7 @@ impl<'t> Stage<'t> {
             Ok(id) => id,
             Err(error) => return self.mismatch(error.to_string()),
         };
-        if let Err(refusal) = self.dialect.check(&message.kind, &message.payload) {
+        if let Err(refusal) = self.dialect().check(&message.kind, &message.payload) {
             self.refuse(&refusal.message);
         } else if self.started {
             self.encode(&id, index);
@@ -357,7 +384,10 @@ impl<'t> Stage<'t> {
             return;
         };
         match talk.encode(at, Outgoing { id, kind: &message.kind, payload: &message.payload }) {
-            Ok(encoded) => self.owe(encoded.frame),
+            Ok(encoded) => {
+                self.owe(encoded.frame);
+                encoded.behind.into_iter().for_each(|frame| self.owe(frame));
+            }
             Err(refusal) => self.refuse(&refusal.message),
         }
     }
@@ -387,7 +417,7 @@ impl<'t> Stage<'t> {
 
     fn wait(&mut self, length: Duration) {
         let end = self.elapsed + length;
-        while let Some(deadline) = self.talk.as_ref().and_then(Talk::poll_timeout) {
+        while let Some(deadline) = self.talk.as_ref().and_then(|talk| talk.poll_timeout()) {
             let due = Duration::from_nanos(deadline.as_nanos());
             if due > end {
                 break;
