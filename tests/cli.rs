@@ -502,6 +502,18 @@ fn dialects_are_listed_shown_and_checked_without_a_daemon() {
         serde_json::from_slice(&home.run(&["dialect", "list", "--json"]).stdout).expect("JSON");
     assert_eq!(listed["dialects"][0]["name"], "json");
     assert_eq!(code(&home.run(&["dialect", "show", "klingon"])), 8);
+    let coded = listed["dialects"].as_array().expect("a list").iter().find(|one| one["name"] == "socketio");
+    assert_eq!(coded.map(|one| &one["coded"]), Some(&Value::Bool(true)));
+    let shown = home.run(&["dialect", "show", "socketio"]);
+    assert!(out(&shown).contains("dialect = \"socketio\""), "{}", out(&shown));
+    assert_eq!(code(&home.run(&["dialect", "check", "socketio"])), 0);
+    let recording = home.folder.path().join("session.jsonl");
+    let recording = recording.to_str().expect("text");
+    std::fs::write(recording, "{\"dir\":\"open\"}\n{\"dir\":\"in\",\"text\":\"nonsense\"}\n")
+        .expect("a recording");
+    let replayed = home.run(&["dialect", "replay", "socketio", recording]);
+    assert_eq!(code(&replayed), 0);
+    assert!(out(&replayed).contains("it does not speak Engine.IO 4"), "{}", out(&replayed));
     let file = home.folder.path().join("mine.toml");
     let file = file.to_str().expect("text");
     assert_eq!(code(&home.run(&["dialect", "check", file])), 8);

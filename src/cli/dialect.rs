@@ -8,8 +8,8 @@ use serde_json::json;
 use super::show::{BAD, GOOD, WAITING, styled};
 use super::words::{count, counted, plain, table};
 use super::{Exit, Failed, Outcome, Shell};
-use crate::dialect::declarative::{self, Checked, Replay, examine};
-use crate::dialect::{self, Grade, Problem, builtin};
+use crate::dialect::declarative::{Checked, Replay, examine};
+use crate::dialect::{self, Grade, Problem, builtin, coded};
 use crate::model::ErrorKind;
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 enum What {
     /// List the dialects that come with the program
     List,
-    /// Print the file of one of them
+    /// Print the file of one of them (of one in code: a configuration to begin with)
     Show {
         /// Its name
         name: String,
@@ -64,35 +64,45 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
 }
 
 fn list(shell: &mut Shell) -> Outcome {
-    let dialects = builtin::list();
+    let files = builtin::list().iter().map(|one| (one.name, one.about(), false));
+    let code = coded::list().iter().map(|one| (one.name, one.about.to_owned(), true));
+    let dialects = files.chain(code);
     if shell.json() {
-        let all: Vec<_> =
-            dialects.iter().map(|one| json!({ "name": one.name, "about": one.about() })).collect();
+        let all: Vec<_> = dialects
+            .map(|(name, about, coded)| json!({ "name": name, "about": about, "coded": coded }))
+            .collect();
         shell.document(&json!({ "dialects": all }))?;
     } else {
-        let rows: Vec<_> = dialects.iter().map(|one| [one.name.to_owned(), one.about()]).collect();
+        let rows: Vec<_> = dialects.map(|(name, about, _)| [name.to_owned(), about]).collect();
         shell.print(&(table(&rows).join("\n") + "\n"))?;
     }
     Ok(Exit::Ok)
 }
 
 fn show(name: &str, shell: &mut Shell) -> Outcome {
-    let Some(found) = builtin::find(name) else {
+    let file = builtin::find(name).map(|one| (one.name, one.about(), one.text, false));
+    let code = || coded::find(name).map(|one| (one.name, one.about.to_owned(), one.text, true));
+    let Some((name, about, text, coded)) = file.or_else(code) else {
         return Err(Failed::new(Exit::NotFound, format!("there is no dialect called {}", plain(name)))
             .kind(ErrorKind::NotFound)
             .hint("`holdline dialect list` names them"));
     };
     if shell.json() {
-        shell.document(&json!({ "name": found.name, "about": found.about(), "text": found.text }))?;
+        shell.document(&json!({ "name": name, "about": about, "text": text, "coded": coded }))?;
     } else {
-        shell.raw(found.text.as_bytes())?;
+        shell.raw(text.as_bytes())?;
     }
     Ok(Exit::Ok)
 }
 
 fn check(file: &Path, shell: &mut Shell) -> Outcome {
-    let (text, name) = read(file)?;
-    let checked = examine(&text, &name);
+    let (checked, name) = if let Some(coded) = coded_by(file) {
+        // Code has no rules that could be wrong; what it is told is looked at with the configuration.
+        (Checked { problems: Vec::new(), discriminator: None }, coded.name.to_owned())
+    } else {
+        let (text, name) = read(file)?;
+        (examine(&text, &name), name)
+    };
     let errors = checked.problems.iter().any(Problem::is_error);
     if shell.json() {
         shell.document(&checked)?;
@@ -102,15 +112,23 @@ fn check(file: &Path, shell: &mut Shell) -> Outcome {
     Ok(if errors { Exit::Failure } else { Exit::Ok })
 }
 
+/// The dialect in code of that name.
+fn coded_by(file: &Path) -> Option<&'static coded::Coded> {
+    file.to_str().and_then(coded::find)
+}
+
 fn replay(file: &Path, transcript: &Path, lenient: bool, shell: &mut Shell) -> Outcome {
-    let (text, name) = read(file)?;
+    if coded_by(file).is_none() {
+        read(file)?;
+    }
     let recording_name = transcript.display().to_string();
     let recording = std::fs::read_to_string(transcript).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let exit = if missing { Exit::NotFound } else { Exit::Failure };
         Failed::new(exit, plain(&format!("cannot read {recording_name}: {error}")))
     })?;
-    let replayed = declarative::replay((&text, &name), (&recording, &recording_name), lenient)
+    let reference = file.to_string_lossy();
+    let replayed = dialect::replay(&reference, Path::new(""), (&recording, &recording_name), lenient)
         .map_err(|problems| unusable(&problems))?;
     if shell.json() {
         shell.document(&replayed)?;

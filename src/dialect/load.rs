@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::declarative::{Played, Replay};
 use super::problem::{Problem, nearest};
-use super::{Dialect, builtin, declarative};
+use super::{Dialect, builtin, coded, declarative};
 
 /// What the configuration has decided, for checks that only make sense then.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,12 +24,18 @@ pub fn text_of(reference: &str, base: &Path) -> Result<(String, String), Problem
     if let Some(builtin) = builtin::find(reference) {
         return Ok((builtin.text.to_owned(), builtin.name.to_owned()));
     }
+    if let Some(coded) = coded::find(reference) {
+        let message = format!("`{}` is spoken by code and has no file", coded.name);
+        let advice = format!("`holdline dialect show {}` prints what it can be told", coded.name);
+        return Err(Problem::whole("no_file", reference, message, advice));
+    }
     let path = base.join(reference);
     let shown = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok((text, shown)),
         Err(error) => {
-            let names: Vec<&str> = builtin::list().iter().map(|builtin| builtin.name).collect();
+            let files = builtin::list().iter().map(|builtin| builtin.name);
+            let names: Vec<&str> = files.chain(coded::list().iter().map(|coded| coded.name)).collect();
             let advice = match nearest(reference, names.iter().copied()) {
                 Some(near) if !reference.contains(['/', '\\', '.']) => format!("did you mean `{near}`?"),
                 _ => format!("built in are {}; anything else is the path of a file", names.join(", ")),
@@ -49,6 +56,9 @@ pub fn load(
     vars: &serde_json::Map<String, serde_json::Value>,
     options: &Options,
 ) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
+    if let Some(coded) = coded::find(reference) {
+        return coded.load(vars);
+    }
     let (text, name) = text_of(reference, base).map_err(|problem| vec![problem])?;
     read(&text, &name, vars, options)
 }
@@ -65,4 +75,22 @@ pub fn read(
 ) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
     let vars = vars.iter().map(|(name, value)| (name.as_str().into(), value.to_string().into())).collect();
     Ok(declarative::load(text, name, vars, options)?)
+}
+
+/// Runs the dialect called `reference` (as for [`load`]) offline against a recording, given with
+/// its name in problems.
+///
+/// # Errors
+/// What is wrong with the dialect or with the recording.
+pub fn replay(
+    reference: &str,
+    base: &Path,
+    recording: (&str, &str),
+    lenient: bool,
+) -> Result<Replay, Vec<Problem>> {
+    if let Some(coded) = coded::find(reference) {
+        return declarative::replay_with(recording, lenient, |vars| coded.load(vars).map(Played::Code));
+    }
+    let (text, name) = text_of(reference, base).map_err(|problem| vec![problem])?;
+    declarative::replay((&text, &name), recording, lenient)
 }
