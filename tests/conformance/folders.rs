@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdline::dialect::{Dialect, Options, builtin, load, text_of};
+use holdline::dialect::{Dialect, Options, builtin, coded, load, text_of};
 
 use crate::script::{Case, Script, read};
 
@@ -89,8 +89,8 @@ pub fn subjects() -> Vec<Subject> {
 #[test]
 fn every_dialect_that_comes_with_the_program_takes_part() {
     let there: Vec<String> = subjects().into_iter().map(|subject| subject.name).collect();
-    for builtin in builtin::list() {
-        let name = builtin.name;
+    let files = builtin::list().iter().map(|builtin| builtin.name);
+    for name in files.chain(coded::list().iter().map(|coded| coded.name)) {
         assert!(
             there.iter().any(|known| known == name),
             "`{name}` is built in and has no folder tests/fixtures/dialect/{name} with transcripts"

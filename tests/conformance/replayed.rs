@@ -1,14 +1,15 @@
 //! `dialect check` and `dialect replay`: no dialect has anything wrong with it, and every recorded
-//! session, also those of other clients, comes out as it was recorded. Dialects in code have neither.
+//! session, also those of other clients, comes out as it was recorded. Dialects in code have nothing to check.
 
 use std::fs;
 
-use holdline::dialect::declarative::{Replay, check, replay};
+use holdline::dialect::declarative::{Replay, check};
+use holdline::dialect::replay;
 
 use crate::folders::{Subject, subjects};
 
-fn play(subject: &Subject, text: &str, recording: &str, name: &str) -> Replay {
-    replay((text, &subject.name), (recording, name), false).unwrap_or_else(|problems| {
+fn play(subject: &Subject, recording: &str, name: &str) -> Replay {
+    replay(&subject.reference, &subject.folder, (recording, name), false).unwrap_or_else(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         panic!("{}", problems.join("\n"))
     })
@@ -28,11 +29,10 @@ fn every_dialect_has_nothing_wrong_with_it() {
 fn every_recorded_session_comes_out_as_recorded() {
     let mut sessions = 0;
     for subject in subjects() {
-        let Some(text) = subject.text() else { continue };
         for file in &subject.transcripts {
             let recording = fs::read_to_string(file).unwrap();
             let name = file.display().to_string();
-            let replay = play(&subject, &text, &recording, &name);
+            let replay = play(&subject, &recording, &name);
             let wrong: Vec<_> = replay.lines.iter().filter(|line| !line.mismatches.is_empty()).collect();
             assert!(wrong.is_empty(), "{name}: {wrong:#?}");
             assert_eq!(replay.mismatches, 0);
@@ -47,7 +47,6 @@ fn every_recorded_session_comes_out_as_recorded() {
 #[test]
 fn a_recording_that_lacks_one_of_our_frames_does_not_pass() {
     for subject in subjects() {
-        let Some(text) = subject.text() else { continue };
         for file in &subject.transcripts {
             let recording = fs::read_to_string(file).unwrap();
             let lines: Vec<&str> = recording.lines().collect();
@@ -59,7 +58,7 @@ fn a_recording_that_lacks_one_of_our_frames_does_not_pass() {
                 let fewer: Vec<&str> =
                     lines.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, line)| *line).collect();
                 let name = file.display().to_string();
-                let replay = play(&subject, &text, &fewer.join("\n"), &name);
+                let replay = play(&subject, &fewer.join("\n"), &name);
                 assert!(replay.mismatches > 0, "{name} passes without line {}", index + 1);
             }
         }
@@ -70,7 +69,6 @@ fn a_recording_that_lacks_one_of_our_frames_does_not_pass() {
 #[test]
 fn a_replay_shows_no_credential() {
     for subject in subjects() {
-        let Some(text) = subject.text() else { continue };
         for script in &subject.scripts {
             let Some(token) = script.token() else { continue };
             let recording = fs::read_to_string(&script.name).unwrap();
@@ -78,7 +76,7 @@ fn a_replay_shows_no_credential() {
             let silent: Vec<&str> =
                 recording.lines().filter(|line| !line.contains("\"dir\":\"out\"")).collect();
             for recording in [recording.as_str(), &silent.join("\n")] {
-                let shown = serde_json::to_string(&play(&subject, &text, recording, &script.name)).unwrap();
+                let shown = serde_json::to_string(&play(&subject, recording, &script.name)).unwrap();
                 assert!(!shown.contains(token), "{}: {shown}", script.name);
             }
         }

@@ -68,7 +68,7 @@ pub(super) fn encode(
     Ok(Encoded {
         frame: Frame::Text(text),
         behind: parts.into_iter().map(Frame::Binary).collect(),
-        reference: Some(reference),
+        reference: Some(reference.into()),
         counter: None,
     })
 }

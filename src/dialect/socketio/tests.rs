@@ -200,7 +200,7 @@ fn texts_and_bytes_go_out_as_socket_send_would_send_them() {
     let mut say = |payload: &Payload| {
         let encoded =
             talk.encode(Moment::default(), Outgoing { id: &id, kind: "text", payload }).expect("a frame");
-        (encoded.frame, encoded.behind, encoded.reference)
+        (encoded.frame, encoded.behind, encoded.reference.map(|reference| reference.to_string()))
     };
     let hi = say(&Payload::Text("h\"i".into()));
     assert_eq!(hi, (text(r#"420["message","h\"i","m1"]"#), Vec::new(), Some("0".to_owned())));
