@@ -49,7 +49,8 @@ fn can(subject: &Subject, case: Case) -> bool {
         Case::Start | Case::Event | Case::Garbage => true,
         Case::Refusal => dialect.traits().uses_token,
         Case::Send => dialect.check("message", &object).is_ok(),
-        Case::Confirm | Case::Reject => dialect.answers("message", &object),
+        Case::Confirm => dialect.answers("message", &object),
+        Case::Reject => subject.text().is_some_and(|text| text.contains("as = \"rejected\"")),
         Case::Heartbeat => pulse.message,
         Case::Resume => dialect.traits().resumes,
     }
