@@ -67,6 +67,9 @@ fn clashes(clash: &Clash) -> Refusal {
         }
         Clash::NoObject => Refusal::new(ErrorKind::InvalidParams, "this dialect takes objects as data only")
             .hint("send an object"),
+        Clash::NoList => {
+            Refusal::new(ErrorKind::InvalidParams, "this dialect takes a list as data").hint("send a list")
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) enum Clash {
     Member(String),
     /// The data is no object.
     NoObject,
+    /// What was to be spread into a list is none.
+    NoList,
 }
 
 /// How spread data is taken.
@@ -104,6 +106,15 @@ impl Template {
         }
     }
 
+    /// Within a list: the hole whose items take this one's place.
+    pub(crate) fn lone_spread(&self) -> Option<&Hole> {
+        let Self::Table(table) = self else { return None };
+        match table.members.as_slice() {
+            [Member::Spread(hole)] => Some(hole),
+            _ => None,
+        }
+    }
+
     /// Appends the value as JSON. Without one nothing is appended and `false` returned.
     fn write<'a>(&'a self, scope: &Scope<'a>, spread: Spread, out: &mut String) -> Result<bool, Clash> {
         match self {
@@ -111,11 +122,17 @@ impl Template {
             Self::Table(table) => return table.write(scope, spread, out),
             Self::List(items) => {
                 out.push('[');
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
+                let begin = out.len();
+                for item in items {
+                    let mark = out.len();
+                    if mark > begin {
                         out.push(',');
                     }
-                    if !item.write(scope, spread, out)? {
+                    if let Some(hole) = item.lone_spread() {
+                        if !spread_items(hole, scope, spread, out)? {
+                            out.truncate(mark);
+                        }
+                    } else if !item.write(scope, spread, out)? {
                         out.push_str("null");
                     }
                 }
@@ -186,6 +203,33 @@ impl Template {
         self.each_hole(&mut |hole| found |= hole.base == *base);
         found
     }
+}
+
+/// Appends the items of a list, with commas between them; whether there were any. An object without
+/// members is what apps hand in where they hand in nothing.
+fn spread_items<'a>(
+    hole: &'a Hole,
+    scope: &Scope<'a>,
+    spread: Spread,
+    out: &mut String,
+) -> Result<bool, Clash> {
+    let Some(value) = hole.value(scope) else { return Ok(false) };
+    let json = value.json();
+    let json = json.trim();
+    match json.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(items) => {
+            out.push_str(items.trim());
+            Ok(!items.trim().is_empty())
+        }
+        None if spread == Spread::Lenient || is_empty_object(json) => Ok(false),
+        None => Err(Clash::NoList),
+    }
+}
+
+fn is_empty_object(json: &str) -> bool {
+    json.strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|inner| inner.trim().is_empty())
 }
 
 fn join<'a>(parts: &'a [Part], scope: &Scope<'a>) -> Option<String> {

@@ -101,17 +101,7 @@ impl<'a> Fitting<'_, 'a> {
                 recorded.string().is_some_and(|text| self.joined_fits(parts, &text, bound))
             }
             Template::Table(table) => self.table_fits(table, recorded, bound),
-            Template::List(items) => {
-                recorded.json().starts_with('[')
-                    && recorded.items().count() == items.len()
-                    && items.iter().zip(recorded.items()).all(|(item, recorded)| {
-                        if self.value(item).is_some() {
-                            self.fits(item, recorded, bound)
-                        } else {
-                            recorded.json() == "null"
-                        }
-                    })
-            }
+            Template::List(items) => self.list_fits(items, recorded, bound),
             Template::First(choices) => choices
                 .iter()
                 .find(|choice| self.value(choice).is_some_and(|value| value != "null"))
@@ -180,6 +170,28 @@ impl<'a> Fitting<'_, 'a> {
             Some(hole) => taken(hole, rest, bound),
             None => rest.is_empty(),
         }
+    }
+
+    fn list_fits(&self, items: &'a [Template], recorded: Doc<'_>, bound: &mut Bound) -> bool {
+        if !recorded.json().starts_with('[') {
+            return false;
+        }
+        let mut theirs = recorded.items();
+        let fit = items.iter().all(|item| match item.lone_spread() {
+            Some(hole) => hole.value(self.scope).is_none_or(|value| {
+                let same =
+                    |mine: Doc<'_>| mine.items().all(|mine| theirs.next().is_some_and(|it| it.same(mine)));
+                value.with_doc(same) == Some(true)
+            }),
+            None => theirs.next().is_some_and(|theirs| {
+                if self.value(item).is_some() {
+                    self.fits(item, theirs, bound)
+                } else {
+                    theirs.json() == "null"
+                }
+            }),
+        });
+        fit && theirs.next().is_none()
     }
 
     fn table_fits(&self, table: &'a Table, recorded: Doc<'_>, bound: &mut Bound) -> bool {

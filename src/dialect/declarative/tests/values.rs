@@ -112,6 +112,9 @@ fn a_template_keeps_types_order_and_digits() {
         (r#"{ j = { "$json" = { a = "$v", b = [1] } } }"#, "{}", r#"{"j":"{\"a\":\"x\",\"b\":[1]}"}"#),
         (r#"{ "$$json" = 1, "..." = "$data" }"#, r#"{"q":1}"#, r#"{"$json":1,"q":1}"#),
         (r#"{ "..." = "$data", t = "$type" }"#, r#"{"q": 1}"#, r#"{"q":1,"t":"k/l"}"#),
+        (r#"["a", { "..." = "$data" }, "z"]"#, "[ 1, {\"x\": 2} ]", r#"["a",1, {"x": 2},"z"]"#),
+        (r#"[{ "..." = "$data" }, { "..." = "$list" }]"#, "[]", "[1,2]"),
+        (r#"[{ "..." = "$data/x" }, { "..." = "$none" }]"#, "{}", "[]"),
         (r#"{ l = "$list", o = "$none" }"#, "{}", r#"{"l":[1,2],"o":{}}"#),
         (r#""$data""#, "\"plain\"", "plain"),
         (r#""$data|json""#, "\"plain\"", "\"plain\""),
@@ -144,6 +147,17 @@ fn data_that_is_no_object_or_clashes_is_refused_when_it_is_spread() {
     assert_eq!(kind("[1]"), Err(ErrorKind::InvalidParams));
     let (mut bench, _) = Bench::new(&out, Given::default());
     assert!(bench.try_send("k", &Payload::Json(r#"{"t":1}"#.into())).is_err());
+}
+
+#[test]
+fn data_that_is_no_list_is_refused_where_its_items_are_spread() {
+    let out = dialect(r#"out = [{ frame = ["$type", { "..." = "$data" }] }]"#);
+    let kind = |data: &str| out.check("k", &Payload::Json(data.into())).map_err(|refusal| refusal.kind);
+    assert_eq!(kind("[1]"), Ok(()));
+    // What an app hands in that hands in nothing.
+    assert_eq!(kind("{}"), Ok(()));
+    assert_eq!(kind(r#"{"t":1}"#), Err(ErrorKind::InvalidParams));
+    assert_eq!(kind("1"), Err(ErrorKind::InvalidParams));
 }
 
 #[test]
