@@ -29,8 +29,9 @@ mod written;
 
 use std::sync::Arc;
 
+pub(crate) use self::replay::message as handed;
+pub use self::replay::{MAX_LINES as TRANSCRIPT_LINES, Message as Handed, Replay, ReplayLine, replay};
 pub(super) use self::replay::{Played, replay_with};
-pub use self::replay::{Replay, ReplayLine, replay};
 
 use self::compile::compile;
 use self::condition::{Facts, Subject};

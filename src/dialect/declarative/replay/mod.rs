@@ -11,7 +11,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::stage::Stage;
+pub(crate) use self::transcript::message;
 use self::transcript::{Entry, Line, Set};
+pub use self::transcript::{MAX_LINES, Message};
 use super::spec::Vars;
 use crate::dialect::{Dialect, Options, Problem};
 

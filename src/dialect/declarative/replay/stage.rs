@@ -127,6 +127,10 @@ impl<'t> Stage<'t> {
             self.outcomes.clear();
         }
         let before = self.state;
+        if let Some(at) = line.at {
+            // Time that has passed does not come back.
+            self.wait(Duration::from_millis(at).saturating_sub(self.elapsed));
+        }
         match &line.entry {
             Entry::Set(_) => {}
             Entry::Open(open) => self.open(index, open),

@@ -13,12 +13,14 @@ use crate::model::json::compact;
 use crate::model::{Frame, Payload};
 
 /// Most lines of a transcript.
-const MAX_LINES: usize = 100_000;
+pub const MAX_LINES: usize = 100_000;
 
 /// One line.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) number: usize,
+    /// When it happened, in milliseconds since the session began.
+    pub(crate) at: Option<u64>,
     pub(crate) entry: Entry,
 }
 
@@ -63,12 +65,15 @@ pub(crate) enum Recorded {
     Binary(Vec<u8>),
 }
 
-/// A message of an app.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) kind: String,
-    pub(crate) id: Option<String>,
-    pub(crate) payload: Payload,
+/// A message as an app hands it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its type.
+    pub kind: String,
+    /// Its id, where the app names one.
+    pub id: Option<String>,
+    /// Its body.
+    pub payload: Payload,
 }
 
 /// What the line before came to.
@@ -140,14 +145,14 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Vec<Line>, Vec<Problem>> {
         let number = index + 1;
         let first = lines.is_empty();
         match entry(written) {
-            Ok(Entry::Set(_)) if !first => {
+            Ok((_, Entry::Set(_))) if !first => {
                 problems.push(fault(file, number, "`set` is the first line, or none"))
             }
             Ok(_) if lines.len() == MAX_LINES => {
                 problems.push(fault(file, number, &format!("a transcript has at most {MAX_LINES} lines")));
                 break;
             }
-            Ok(entry) => lines.push(Line { number, entry }),
+            Ok((at, entry)) => lines.push(Line { number, at, entry }),
             Err(message) => problems.push(fault(file, number, &message)),
         }
     }
@@ -158,15 +163,17 @@ fn fault(file: &str, line: usize, message: &str) -> Problem {
     Problem { line, column: 1, ..Problem::whole("bad_transcript", file, message, "") }
 }
 
-fn entry(line: &str) -> Result<Entry, String> {
+fn entry(line: &str) -> Result<(Option<u64>, Entry), String> {
     let mut members: BTreeMap<String, Box<RawValue>> = from_json(line)?;
     let Some(dir) = members.remove("dir") else {
         return Err("`dir` is missing: what happens in this line".to_owned());
     };
     let dir: String = from_json(dir.get())?;
+    let at = members.remove("at").map(|at| from_json(at.get())).transpose();
+    let at = at.map_err(|_| "`at` is a number of milliseconds".to_owned())?;
     // Values stay the text they are, so that numbers keep their digits.
     let rest = serde_json::to_string(&members).map_err(|error| error.to_string())?;
-    Ok(match dir.as_str() {
+    let entry = match dir.as_str() {
         "set" => Entry::Set(from_json(&rest)?),
         "open" => Entry::Open(from_json(&rest)?),
         "refused" => Entry::Refused { status: from_json::<Status>(&rest)?.status },
@@ -192,7 +199,8 @@ fn entry(line: &str) -> Result<Entry, String> {
         }
         "expect" => Entry::Expect(from_json(&rest)?),
         other => return Err(format!("there is no `dir` called `{other}`")),
-    })
+    };
+    Ok((at, entry))
 }
 
 fn from_json<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, String> {
@@ -213,7 +221,8 @@ fn bytes(base64: &str) -> Result<Vec<u8>, String> {
     BASE64.decode(base64).map_err(|error| format!("`binary` is no base64: {error}"))
 }
 
-fn message(json: &str) -> Result<Message, String> {
+/// Reads a message as a `send` line has it.
+pub(crate) fn message(json: &str) -> Result<Message, String> {
     let handed: Handed = from_json(json)?;
     let (kind, payload) = match (handed.kind, handed.data, handed.text, handed.binary) {
         (Some(kind), data, None, None) => {

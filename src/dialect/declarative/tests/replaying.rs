@@ -52,6 +52,52 @@ fn a_recording_of_another_client_passes_with_its_own_counters_ids_and_times() {
 }
 
 #[test]
+fn the_items_of_a_spread_list_must_be_the_recorded_ones() {
+    let dialect = r#"
+dialect = 1
+in = [{ as = "event", type = "/t" }]
+out = [{ frame = ["$counter", { "..." = "$data" }, "end"] }]
+"#;
+    for (frame, passes) in [
+        (r#"[7,1,{"x":2},"end"]"#, true),
+        (r#"[7,1,"end"]"#, false),
+        (r#"[7,1,{"x":2},3,"end"]"#, false),
+        (r#"[7,1,{"x":3},"end"]"#, false),
+    ] {
+        let recording = format!(
+            "{{\"dir\":\"open\"}}\n{{\"dir\":\"send\",\"type\":\"k\",\"data\":[1,{{\"x\":2}}]}}\n\
+             {{\"dir\":\"out\",\"frame\":{frame}}}\n"
+        );
+        let replay = replay((dialect, "d"), (&recording, "t"), false).unwrap();
+        assert_eq!(replay.mismatches == 0, passes, "{frame}: {replay:?}");
+    }
+}
+
+#[test]
+fn time_passes_up_to_the_time_of_a_line_and_never_back() {
+    let dialect = r#"
+dialect = 1
+in = [{ as = "event", type = "/t" }]
+[[start]]
+send = { hello = true }
+ok = { "/welcome" = true }
+timeout = "5s"
+"#;
+    for at in [4_999, 5_000] {
+        let recording = format!(
+            "{{\"dir\":\"open\",\"at\":3}}\n{{\"dir\":\"out\",\"at\":1,\"frame\":{{\"hello\":true}}}}\n\
+             {{\"dir\":\"close\",\"at\":{},\"by\":\"us\"}}\n",
+            at + 3
+        );
+        let replay = replay((dialect, "d"), (&recording, "t"), false).unwrap();
+        let came: Vec<_> = replay.lines.iter().flat_map(|line| line.came_to.clone()).collect();
+        assert_eq!(came.contains(&"link reconnecting".to_owned()), at == 5_000, "{came:?}");
+    }
+    let wrong = replay((dialect, "d"), ("{\"dir\":\"open\",\"at\":\"soon\"}", "t"), false).unwrap_err();
+    assert!(wrong[0].message.contains("milliseconds"), "{wrong:?}");
+}
+
+#[test]
 fn what_is_not_open_must_be_equal() {
     for (frame, passes) in [
         (r#"{"n":4,"at":"x","key":"y-4","a":1}"#, true),
