@@ -33,7 +33,7 @@ pub use server_url::ServerUrl;
 pub use settings::{
     Auth, AuthMethod, Config, DialectChoice, Difference, Heartbeat, HeartbeatMode, Inbox, Ipc, Lane,
     LinkOptions, Log, LogFormat, Metrics, Notifications, NotifyOn, NotifyRule, OnSuspend, Outbox, QuietRange,
-    Reconnect, Server, SignIn, Store, Tls, TokenSource, Urgency, Weekday, load, reference,
+    Reconnect, Server, SignIn, Store, Tls, TokenSource, Urgency, Weekday, load, load_text, reference,
 };
 pub use show::{show, show_json};
 pub use starter::starter;

@@ -1,14 +1,17 @@
 //! The one place where the configuration becomes the settings of the rooms.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::Policy;
 use crate::config::{AuthMethod, Config, DialectChoice, HeartbeatMode, Problem, TokenSource};
+use crate::dialect::record::Recorder;
 use crate::dialect::{self, Dialect};
 use crate::engine::Route;
 use crate::link::credential::{Credentials, KeyringEntry, Source};
 use crate::link::{Auth, Dialer, Target, TlsSettings};
+use crate::model::Durability;
 use crate::{link, session, store};
 
 /// Bytes of unconfirmed messages on the wire.
@@ -60,11 +63,30 @@ impl Assembly {
         })
     }
 
+    /// The same, with a session that is taken down by `recorder`, and a database at `path`. Call it
+    /// within the runtime.
+    pub(super) fn recorded(mut self, recorder: &Arc<Recorder>, path: PathBuf) -> (Self, Credentials) {
+        self.dialect = recorder.overhear(self.dialect);
+        self.policy.dialect = Arc::clone(&self.dialect);
+        self.store.path = path;
+        // It is thrown away at the end.
+        self.store.durability = Durability::Normal;
+        let recorder = Arc::clone(recorder);
+        let credentials = Credentials::new(self.source.clone());
+        (self, credentials.heard_by(move |secret| recorder.hide("token", secret.expose())))
+    }
+
     /// The way to the server. Call it within the runtime: a token file is watched from here on.
     pub(super) fn route(self) -> (Route, session::Settings, Policy) {
+        let credentials = Credentials::new(self.source.clone());
+        self.route_with(credentials)
+    }
+
+    /// As [`Assembly::route`], with these credentials.
+    pub(super) fn route_with(self, credentials: Credentials) -> (Route, session::Settings, Policy) {
         let route = Route {
             dialer: Arc::new(self.dialer),
-            credentials: Arc::new(Credentials::new(self.source)),
+            credentials: Arc::new(credentials),
             token_by_message: self.token_by_message,
         };
         (route, self.session, self.policy)

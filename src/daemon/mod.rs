@@ -23,6 +23,7 @@ mod policy;
 mod power;
 mod quarantine;
 mod ready;
+pub mod record;
 mod reload;
 mod renewal;
 #[cfg(target_os = "linux")]

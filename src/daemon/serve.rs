@@ -254,7 +254,7 @@ fn take_places(config: &Config, home: Option<&std::path::Path>) -> Result<Lock, 
     })
 }
 
-async fn open_store(assembly: &Assembly, clock: Clock) -> Result<Opened, Failed> {
+pub(super) async fn open_store(assembly: &Assembly, clock: Clock) -> Result<Opened, Failed> {
     let settings = assembly.store.clone();
     let opened = tokio::task::spawn_blocking(move || Store::open(settings, clock)).await;
     match opened {
@@ -277,13 +277,13 @@ fn identity(config: &Config, epoch: &crate::model::Epoch, clock: Clock) -> Ident
 }
 
 /// Feeds the session's jitter and nonces. Need not be secret, only different at each start.
-fn seed(clock: Clock) -> u64 {
+pub(super) fn seed(clock: Clock) -> u64 {
     let (high, low) = clock.uuid().as_u64_pair();
     high ^ low
 }
 
 /// Tells the loop when the credential's source changes; follows a reload to another source.
-async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: engine::Handle) {
+pub(super) async fn watch_credential(mut route: watch::Receiver<engine::Route>, engine: engine::Handle) {
     loop {
         let mut changed = route.borrow_and_update().credentials.changed();
         loop {

@@ -14,6 +14,7 @@ pub mod coded;
 pub mod declarative;
 mod load;
 mod problem;
+pub mod record;
 pub mod socketio;
 
 pub use load::{Options, load, read, replay, text_of};

@@ -67,6 +67,16 @@ pub struct Credentials {
     /// What is known of the entry, where it is one of a keyring.
     keyring: Keyring,
     watch: Watch,
+    ear: Option<Ear>,
+}
+
+/// Hears each credential that is handed out.
+struct Ear(Box<dyn Fn(&Secret) + Send + Sync>);
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ear")
+    }
 }
 
 impl Credentials {
@@ -92,7 +102,14 @@ impl Credentials {
                 systemd_path(name).map_or_else(|_| Watch::nothing(), |path| Watch::on(&path))
             }
         };
-        Self { source, captured, keyring, watch }
+        Self { source, captured, keyring, watch, ear: None }
+    }
+
+    /// With somebody who must know what is handed out, to keep it out of what they write.
+    #[must_use]
+    pub fn heard_by(mut self, ear: impl Fn(&Secret) + Send + Sync + 'static) -> Self {
+        self.ear = Some(Ear(Box::new(ear)));
+        self
     }
 
     /// The credential as the source has it now, without white space around it. None where there
@@ -125,7 +142,11 @@ impl Credentials {
                 hint: "put the credential there".into(),
             });
         }
-        Ok(Some(Secret::new(trimmed)))
+        let secret = Secret::new(trimmed);
+        if let Some(Ear(ear)) = &self.ear {
+            ear(&secret);
+        }
+        Ok(Some(secret))
     }
 
     /// What it comes from, for people.

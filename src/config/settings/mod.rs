@@ -139,10 +139,30 @@ impl Difference {
 /// Everything that is wrong, warnings included, in the order of the file. The exit code is that
 /// of [`exit_code`](Problem) of the first error: 77 for owner, mode and type, else 78.
 pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
-    let mut places = locate(sources).map_err(|problem| vec![problem])?;
+    let places = locate(sources).map_err(|problem| vec![problem])?;
     let document = Document::read(&places.config).map_err(|problem| vec![problem])?;
-    let table = parse(&document)?;
-    let mut reader = Reader::new(&document, &sources.environment);
+    understand(places, &document, &sources.environment)
+}
+
+/// As [`load`], with `text` in the place of the file: what a command line says, say. Paths in it are
+/// relative to `folder`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(sources: &Sources, folder: &Path, text: String) -> Result<Config, Vec<Problem>> {
+    let mut places = locate(sources).map_err(|problem| vec![problem])?;
+    places.config = folder.join("(command line)");
+    let document = Document { path: places.config.clone(), text };
+    understand(places, &document, &sources.environment)
+}
+
+fn understand(
+    mut places: Places,
+    document: &Document,
+    environment: &Environment,
+) -> Result<Config, Vec<Problem>> {
+    let table = parse(document)?;
+    let mut reader = Reader::new(document, environment);
     let sections = Sections::read(reader.root(table.get_ref()), &places);
     let reading = reader.finish();
     let (Some(sections), false) = (sections, has_errors(&reading.problems)) else {

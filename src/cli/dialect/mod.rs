@@ -1,6 +1,8 @@
 //! `holdline dialect`: what servers can be spoken to, and whether a dialect's file is in order.
 //! Needs no daemon.
 
+mod record;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -17,6 +19,7 @@ Examples:
   holdline dialect list
   holdline dialect show json > mine.toml     a place to begin
   holdline dialect check mine.toml
+  holdline dialect record mine.toml recorded.jsonl --url ws://127.0.0.1:8080/
   holdline dialect replay mine.toml recorded.jsonl";
 
 /// `holdline dialect`.
@@ -41,6 +44,8 @@ enum What {
         /// The file, or the name of one that comes with the program
         file: PathBuf,
     },
+    /// Hold a session with a server and write it down, without secrets, so that it replays
+    Record(Box<record::Args>),
     /// Run a dialect offline against a recorded session, and say what each line came to
     Replay {
         /// The dialect's file, or the name of one that comes with the program
@@ -59,6 +64,7 @@ pub(crate) fn run(args: &Args, shell: &mut Shell) -> Outcome {
         What::List => list(shell),
         What::Show { name } => show(name, shell),
         What::Check { file } => check(file, shell),
+        What::Record(args) => record::run(args, shell),
         What::Replay { file, transcript, lenient } => replay(file, transcript, *lenient, shell),
     }
 }
@@ -129,7 +135,7 @@ fn replay(file: &Path, transcript: &Path, lenient: bool, shell: &mut Shell) -> O
     })?;
     let reference = file.to_string_lossy();
     let replayed = dialect::replay(&reference, Path::new(""), (&recording, &recording_name), lenient)
-        .map_err(|problems| unusable(&problems))?;
+        .map_err(|problems| unusable("nothing was replayed", &problems))?;
     if shell.json() {
         shell.document(&replayed)?;
     } else {
@@ -139,9 +145,9 @@ fn replay(file: &Path, transcript: &Path, lenient: bool, shell: &mut Shell) -> O
 }
 
 /// The dialect, or the recording, cannot be used at all.
-fn unusable(problems: &[Problem]) -> Failed {
+fn unusable(what: &str, problems: &[Problem]) -> Failed {
     let lines: Vec<String> = problems.iter().map(|problem| plain(&problem.to_string())).collect();
-    Failed::new(Exit::Failure, "nothing was replayed").detail(lines.join("\n"))
+    Failed::new(Exit::Failure, what).detail(lines.join("\n"))
 }
 
 /// What each line of a recording came to, for people, then how it stands.
