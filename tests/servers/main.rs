@@ -11,6 +11,7 @@ mod actioncable;
 mod front;
 mod graphql_ws;
 mod harness;
+mod home_assistant;
 mod nchan;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,13 +9,14 @@ pub struct BuiltIn {
     pub text: &'static str,
 }
 
-const ALL: [BuiltIn; 6] = [
+const ALL: [BuiltIn; 7] = [
     BuiltIn { name: "json", text: include_str!("json.toml") },
     BuiltIn { name: "holdline", text: include_str!("holdline.toml") },
     BuiltIn { name: "text", text: include_str!("text.toml") },
     BuiltIn { name: "graphql-ws", text: include_str!("graphql-ws.toml") },
     BuiltIn { name: "actioncable", text: include_str!("actioncable.toml") },
     BuiltIn { name: "nchan", text: include_str!("nchan.toml") },
+    BuiltIn { name: "home-assistant", text: include_str!("home-assistant.toml") },
 ];
 
 /// All of them; the default comes first.
