@@ -8,7 +8,8 @@ use crate::harness::cutter::Cutter;
 use crate::harness::program::Program;
 use crate::harness::stream::{Arrival, Scale, Server, recorded, run};
 use crate::harness::{
-    daemon, dialect_file, everything, http, node, npm_installed, recovers_with_another_token, wait_for_status,
+    daemon, everything, http, node, npm_installed, recovers_with_another_token, repository_file, shown,
+    wait_for_status,
 };
 use crate::support::daemon::{Client, Daemon};
 use crate::support::until_blocking;
@@ -54,26 +55,21 @@ impl Server for GraphqlWs {
     }
 }
 
-/// The configuration that docs/servers.md shows.
+/// The configuration that docs/servers.md shows; with a copy of the dialect, the query it speaks of.
 pub(crate) fn config(port: u16, dialect: &str) -> String {
-    format!(
-        r#"[server]
-url = "ws://127.0.0.1:{port}/graphql"
-dialect = "{dialect}"
-
-[[server.vars.subscriptions]]
-name = "orders"
-query = "subscription($after: Int) {{ order(after: $after) {{ seq text }} }}"
-
-[auth]
-token_file = "token"
-"#
-    )
+    let mut config =
+        shown("graphql-ws", "toml").replace("wss://api.example.com", &format!("ws://127.0.0.1:{port}"));
+    if dialect != "graphql-ws" {
+        config = config
+            .replace("\"graphql-ws\"", &format!("\"{dialect}\""))
+            .replace("subscription { order {", "subscription($after: Int) { order(after: $after) {");
+    }
+    config
 }
 
 /// The copy that goes on where it ended.
 pub(crate) fn resuming() -> String {
-    dialect_file("tests/fixtures/dialect/graphql-ws-resume/dialect.toml")
+    repository_file("tests/fixtures/dialect/graphql-ws-resume/dialect.toml")
 }
 
 fn connected(server: &GraphqlWs, dialect: &str) -> (Daemon, Cutter) {

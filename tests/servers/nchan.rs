@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Message, client};
 use crate::harness::cutter::Cutter;
 use crate::harness::program::{Program, free_port};
 use crate::harness::stream::{Arrival, Scale, Server, run};
-use crate::harness::{daemon, everything, http, recovers_with_another_token, wait_for_status};
+use crate::harness::{daemon, everything, http, recovers_with_another_token, shown, wait_for_status};
 use crate::support::daemon::Daemon;
 use crate::support::tls::{Authority, Validity};
 use crate::support::{needs, until_blocking};
@@ -86,7 +86,7 @@ fn nginx(port: u16, inside: u16, folder: &Path) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|name| format!("  {name}_temp_path {folder}/{name};\n"))
         .concat();
-    // The locations as docs/servers.md shows them.
+    let channel = shown("nchan", "nginx").replace("SECRET", TOKEN);
     format!(
         r#"load_module {MODULE};
 daemon off;
@@ -96,17 +96,11 @@ error_log stderr error;
 events {{ worker_connections 256; }}
 http {{
   access_log off;
-{temporary}  nchan_message_buffer_length 100000;
-  nchan_message_timeout 1h;
-  server {{
+{temporary}  server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {folder}/cert.pem;
     ssl_certificate_key {folder}/key.pem;
-    location = /channel {{
-      if ($http_authorization != "Bearer {TOKEN}") {{ return 403; }}
-      nchan_pubsub websocket;
-      nchan_channel_id orders;
-    }}
+{channel}
     location = /inbound {{
       if ($http_authorization != "Bearer {TOKEN}") {{ return 403; }}
       nchan_subscriber websocket;
@@ -130,18 +124,9 @@ http {{
 
 /// The configuration that docs/servers.md shows.
 fn config(port: u16, location: &str, ca: &Path) -> String {
-    format!(
-        r#"[server]
-url = "wss://127.0.0.1:{port}/{location}"
-dialect = "nchan"
-tls = {{ ca_file = "{}" }}
-
-[auth]
-method = "header"
-token_file = "token"
-"#,
-        ca.display()
-    )
+    let here = format!("wss://127.0.0.1:{port}/{location}");
+    let config = shown("nchan", "toml").replace("wss://push.example.com/channel", &here);
+    format!("{config}\n[server.tls]\nca_file = \"{}\"\n", ca.display())
 }
 
 /// Somebody else on the channel, whose line nobody cuts: the server as others see it.

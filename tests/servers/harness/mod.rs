@@ -35,9 +35,19 @@ pub(crate) fn node(program: &str) -> Command {
     command
 }
 
-/// A dialect file of the repository, for `server.dialect`.
-pub(crate) fn dialect_file(name: &str) -> String {
+/// The path of a file of the repository.
+pub(crate) fn repository_file(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name).display().to_string()
+}
+
+/// What docs/servers.md shows in this language in the section of a dialect: the tests run on it.
+pub(crate) fn shown(name: &str, language: &str) -> String {
+    let manual = std::fs::read_to_string(repository_file("docs/servers.md")).expect("the manual");
+    let shown = manual
+        .split_once(&format!("\n### {name}\n"))
+        .and_then(|(_, section)| section.split_once(&format!("\n```{language}\n")))
+        .and_then(|(_, block)| block.split_once("```"));
+    shown.unwrap_or_else(|| panic!("docs/servers.md shows no {language} for {name}")).0.to_owned()
 }
 
 /// A daemon whose token is in a file, for a configuration that says `token_file = "token"`. Sections
