@@ -64,16 +64,6 @@ impl Subject {
     }
 }
 
-/// Those whose cases are still to be written.
-const UNFINISHED: [&str; 1] = ["socketio"];
-
-/// All of them but those that show no case yet and are known for it.
-pub fn finished() -> Vec<Subject> {
-    let mut subjects = subjects();
-    subjects.retain(|subject| !subject.scripts.is_empty() || !UNFINISHED.contains(&subject.name.as_str()));
-    subjects
-}
-
 /// All of them.
 pub fn subjects() -> Vec<Subject> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -18,16 +18,13 @@ pub(super) enum Engine<'a> {
 
 /// Reads the outer packet.
 pub(super) fn engine(text: &str) -> Engine<'_> {
-    let Some((kind, rest)) = text.split_at_checked(1) else {
-        return Engine::Unknown;
-    };
-    match kind {
-        "0" => Engine::Open(rest),
+    match text {
         "1" => Engine::Close,
-        "2" => Engine::Ping(rest),
-        "3" => Engine::Pong,
-        "4" => Engine::Message(rest),
+        "2" | "2probe" => Engine::Ping(&text[1..]),
+        "3" | "3probe" => Engine::Pong,
         "5" | "6" => Engine::Noop,
+        _ if text.starts_with("0{") => Engine::Open(&text[1..]),
+        _ if text.starts_with('4') => Engine::Message(&text[1..]),
         _ => Engine::Unknown,
     }
 }

@@ -1,6 +1,7 @@
 //! The namespaces of one connection: who let us in, and whether the server goes on where the last
 //! connection ended.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::packet::{Kind, head};
@@ -8,7 +9,7 @@ use super::settings::Settings;
 use crate::dialect::Given;
 use crate::dialect::declarative::scalars::{unescape, write_string};
 use crate::dialect::declarative::tape::Doc;
-use crate::model::{Frame, GapReason, NewRow, Unit};
+use crate::model::{Frame, GapReason, NewRow, Unit, Veiled};
 
 /// Longest session id that is kept, in bytes.
 const MAX_PID: usize = 1024;
@@ -16,7 +17,6 @@ const MAX_PID: usize = 1024;
 pub(super) const MAX_OFFSET: usize = 256;
 
 /// One namespace.
-#[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: Arc<str>,
     /// The stream of its events, and of its offset.
@@ -28,6 +28,18 @@ pub(super) struct Room {
     seen: bool,
     /// The last event had this offset.
     offset: Option<String>,
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The session's name is kept: whoever has it can take the session over.
+        f.debug_struct("Room")
+            .field("name", &self.name)
+            .field("joined", &self.joined)
+            .field("pid", &self.pid.as_ref().map(|_| Veiled))
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the server let us in.
