@@ -33,7 +33,7 @@ fn dialect(first: &[u8]) -> Option<Arc<dyn Dialect>> {
             let lines = text.matches('\n').count() + 1;
             assert!(!problems.is_empty() && problems.iter().all(|problem| problem.line <= lines));
             // What `dialect check` prints on top.
-            examine(&text, "fuzz.toml");
+            assert!(!examine(&text, "fuzz.toml").problems.is_empty());
             None
         }
     }

@@ -6,9 +6,24 @@ use std::fmt::Write as _;
 /// Deepest value that is put together.
 const DEPTH: usize = 3;
 
-/// The file that `choices` come to. What is missing counts as zero.
+/// Files that two bytes choose from: so few that each is read once.
+const SHORT: u64 = 2048;
+
+/// The file that `choices` come to; what is missing counts as zero. Up to two bytes are the number of a
+/// file whose choices are drawn.
 pub fn written(choices: &[u8]) -> String {
-    Writer { choices, text: String::new() }.file()
+    if choices.len() > 2 {
+        return Writer { choices, text: String::new() }.file();
+    }
+    let mut state = choices.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)) % SHORT;
+    let drawn: Vec<u8> = (0..200).map(|_| draw(&mut state)).collect();
+    Writer { choices: &drawn, text: String::new() }.file()
+}
+
+/// The next of a row of bytes (a linear congruential generator, its high bits).
+fn draw(state: &mut u64) -> u8 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    state.to_be_bytes()[0]
 }
 
 struct Writer<'a> {
@@ -322,13 +337,7 @@ mod tests {
         let mut state = 1_u64;
         let mut sound = 0;
         for _ in 0..1000 {
-            let choices: Vec<u8> = (0..200)
-                .map(|_| {
-                    state =
-                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
+            let choices: Vec<u8> = (0..200).map(|_| super::draw(&mut state)).collect();
             let text = super::written(&choices);
             let problems: Vec<_> =
                 check(&text, "t").into_iter().filter(|problem| problem.is_error()).collect();
