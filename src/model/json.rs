@@ -209,6 +209,12 @@ pub fn deeper_than(json: &str, limit: usize) -> bool {
     false
 }
 
+/// Whether there are line breaks in it: between its tokens, as strings hold none.
+#[must_use]
+pub fn has_line_breaks(json: &str) -> bool {
+    memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some()
+}
+
 /// `json` without white space between its tokens. Members keep their order, numbers their digits.
 /// Text that has none is handed back as it is.
 #[must_use]
@@ -228,6 +234,97 @@ pub fn compact(json: &str) -> Cow<'_, str> {
     }
     out.push_str(&json[from..]);
     Cow::Owned(out)
+}
+
+/// Calls `look` with the name (as it is written, with its quotation marks) and the value of each member
+/// of the object in `json`, until it says no. Returns whether all of it was an object and looked at.
+///
+/// For text that is known to be JSON, since it was read once: nothing in it is checked again.
+pub fn each_member<'a>(json: &'a str, mut look: impl FnMut(&'a str, &'a str) -> bool) -> bool {
+    members(json, &mut look).unwrap_or(false)
+}
+
+fn members<'a>(json: &'a str, look: &mut dyn FnMut(&'a str, &'a str) -> bool) -> Option<bool> {
+    let bytes = json.as_bytes();
+    let mut at = behind_blank(bytes, 0);
+    if *bytes.get(at)? != b'{' {
+        return None;
+    }
+    at = behind_blank(bytes, at + 1);
+    if *bytes.get(at)? == b'}' {
+        return Some(true);
+    }
+    loop {
+        let name = at;
+        at = behind_string(bytes, name)?;
+        let name = &json[name..at];
+        at = behind_blank(bytes, at);
+        if *bytes.get(at)? != b':' {
+            return None;
+        }
+        let value = behind_blank(bytes, at + 1);
+        at = behind_value(bytes, value)?;
+        if !look(name, &json[value..at]) {
+            return Some(false);
+        }
+        at = behind_blank(bytes, at);
+        match bytes.get(at)? {
+            b',' => at = behind_blank(bytes, at + 1),
+            b'}' => return Some(true),
+            _ => return None,
+        }
+    }
+}
+
+fn behind_blank(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Behind the string that begins at `at`.
+fn behind_string(bytes: &[u8], at: usize) -> Option<usize> {
+    if *bytes.get(at)? != b'"' {
+        return None;
+    }
+    let mut at = at + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Behind the value that begins at `at`.
+fn behind_value(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at)? {
+        b'"' => behind_string(bytes, at),
+        b'{' | b'[' => {
+            let (mut at, mut depth) = (at, 0_usize);
+            loop {
+                match bytes.get(at)? {
+                    b'"' => {
+                        at = behind_string(bytes, at)?;
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                at += 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        _ => {
+            let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+            Some(bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length))
+        }
+    }
 }
 
 /// Where the first white space outside of strings is at or behind `from`, which is outside of
@@ -257,7 +354,7 @@ fn next_space(json: &str, from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pointer, compact, deeper_than};
+    use super::{Pointer, compact, deeper_than, each_member};
 
     fn find<'a>(pointer: &str, json: &'a str) -> Option<&'a str> {
         Pointer::parse(pointer).expect("a valid pointer").find(json)
@@ -294,6 +391,48 @@ mod tests {
         assert!(!deeper_than(r#"{"a":"[[[[[","b":[1]}"#, 2));
         assert!(deeper_than("[[[", 2));
         assert!(!deeper_than(r#"["\"[[["]"#, 1));
+    }
+
+    #[test]
+    fn members_are_the_very_text_of_names_and_values() {
+        let all = |json| {
+            let mut found = Vec::new();
+            let whole = each_member(json, |name, value| {
+                found.push((name, value));
+                true
+            });
+            whole.then_some(found)
+        };
+        let json = r#" { "a" : [1,{"b":"]}"}] ,"\"":-1.50e3, "":"x\\" ,"n":{},"t":true } "#;
+        let members = [
+            ("\"a\"", r#"[1,{"b":"]}"}]"#),
+            (r#""\"""#, "-1.50e3"),
+            (r#""""#, r#""x\\""#),
+            (r#""n""#, "{}"),
+            (r#""t""#, "true"),
+        ];
+        assert_eq!(all(json), Some(members.to_vec()));
+        assert_eq!(all(" { } "), Some(Vec::new()));
+        let mut first = None;
+        assert!(!each_member(json, |name, _| {
+            first = Some(name);
+            false
+        }));
+        assert_eq!(first, Some("\"a\""));
+        for none in [
+            "",
+            "[1]",
+            "1",
+            r#""{}""#,
+            "{",
+            r#"{"a"}"#,
+            r#"{"a":"#,
+            r#"{"a":1"#,
+            r#"{"a":[1}"#,
+            r#"{"a":"x}"#,
+        ] {
+            assert_eq!(all(none), None, "{none}");
+        }
     }
 
     #[test]

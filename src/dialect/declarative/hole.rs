@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::filter::{Filter, apply_all};
+use super::scalars::Digits;
 use super::tape::Doc;
 use super::value::Value;
 use crate::dialect::Outgoing;
@@ -67,7 +68,8 @@ pub(crate) struct Hole {
 /// What is drawn once per frame we send, however often the frame names it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Drawn {
-    /// JSON text: a number, but for recordings of other clients.
+    pub(crate) number: Option<Digits>,
+    /// In place of the number (recordings of other clients). JSON text.
     pub(crate) counter: Option<Arc<str>>,
     pub(crate) uuid: Option<Arc<str>>,
     /// In place of the message's own (recordings of other clients).
@@ -76,6 +78,13 @@ pub(crate) struct Drawn {
     pub(crate) now: Option<Arc<str>>,
     /// In place of the credential (recordings). JSON text.
     pub(crate) token: Option<Arc<str>>,
+}
+
+impl Drawn {
+    /// JSON text.
+    pub(crate) fn counter(&self) -> Option<&str> {
+        self.counter.as_deref().or_else(|| self.number.as_ref().map(Digits::as_str))
+    }
 }
 
 /// Names of one's own and their values, as JSON text.
@@ -176,7 +185,7 @@ impl<'a> Scope<'a> {
                 Payload::Binary(bytes) => Some(Value::Text(Cow::Owned(BASE64.encode(bytes)))),
                 Payload::Json(_) | Payload::Text(_) => None,
             },
-            Base::Counter => self.drawn?.counter.as_deref().map(json),
+            Base::Counter => self.drawn?.counter().map(json),
             Base::Uuid => self.drawn?.uuid.as_deref().map(json),
             Base::Cursor => self.cursor.map(json),
             Base::Now => match self.drawn.and_then(|drawn| drawn.now.as_deref()) {

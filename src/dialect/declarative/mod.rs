@@ -46,6 +46,7 @@ use crate::model::{Confirm, Moment, Payload, Refusal, Timestamp, Verdict};
 pub(crate) struct Declared {
     traits: Traits,
     spec: Arc<Spec>,
+    stand: outbound::Stand,
 }
 
 /// What a check of a file found, and what is good to know of it.
@@ -99,7 +100,7 @@ pub(crate) fn load(
         resumes: spec.names(&Base::Cursor),
         window: spec.window,
     };
-    Ok(Arc::new(Declared { traits, spec: Arc::new(spec) }))
+    Ok(Arc::new(Declared { traits, stand: outbound::Stand::new(&spec), spec: Arc::new(spec) }))
 }
 
 impl Declared {
@@ -149,7 +150,7 @@ impl Dialect for Declared {
     }
 
     fn check(&self, kind: &str, payload: &Payload) -> Result<(), Refusal> {
-        outbound::check(&self.spec, kind, payload)
+        outbound::check(&self.spec, &self.stand, kind, payload)
     }
 
     fn confirm(&self, kind: &str, payload: &Payload) -> Confirm {

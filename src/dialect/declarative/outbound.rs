@@ -2,6 +2,7 @@
 
 use super::codec;
 use super::hole::{Drawn, Names, Scope};
+use super::scalars::Digits;
 use super::spec::{Out, Role, Spec};
 use super::template::{Clash, Spread};
 use crate::dialect::{Encoded, Outgoing};
@@ -43,7 +44,7 @@ pub(crate) fn as_it_is(payload: &Payload) -> Encoded {
 pub(crate) fn encode(spec: &Spec, out: &Out, scope: &Scope<'_>) -> Result<Encoded, Refusal> {
     let text = out.frame.frame(scope, Spread::Strict).map_err(|clash| clashes(&clash))?;
     let Some(text) = text else {
-        return Err(Refusal::new(ErrorKind::InvalidParams, "the message has nothing that could be sent"));
+        return Err(nothing_to_send());
     };
     let reference = match &out.reference {
         Some(reference) => {
@@ -54,8 +55,7 @@ pub(crate) fn encode(spec: &Spec, out: &Out, scope: &Scope<'_>) -> Result<Encode
             None => scope.sending.map(|message| message.id.shared()),
         },
     };
-    let counter =
-        scope.drawn.and_then(|drawn| drawn.counter.as_deref()).and_then(|counter| counter.parse().ok());
+    let counter = scope.drawn.and_then(Drawn::counter).and_then(|counter| counter.parse().ok());
     Ok(Encoded { frame: codec::outbound(spec.codec, text), behind: Vec::new(), reference, counter })
 }
 
@@ -73,8 +73,26 @@ fn clashes(clash: &Clash) -> Refusal {
     }
 }
 
+/// What stands for what a message has only on its way, when it is handed in.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    id: MessageId,
+    names: Names,
+    drawn: Drawn,
+}
+
+impl Stand {
+    pub(crate) fn new(spec: &Spec) -> Self {
+        Self {
+            id: MessageId::from(uuid::Uuid::nil()),
+            names: Names { vars: std::sync::Arc::clone(&spec.vars), ..Names::default() },
+            drawn: Drawn { number: Some(Digits::of(1)), uuid: Some("\"\"".into()), ..Drawn::default() },
+        }
+    }
+}
+
 /// Whether an app may hand this in.
-pub(crate) fn check(spec: &Spec, kind: &str, payload: &Payload) -> Result<(), Refusal> {
+pub(crate) fn check(spec: &Spec, stand: &Stand, kind: &str, payload: &Payload) -> Result<(), Refusal> {
     if matches!(payload, Payload::Json(_)) && spec.reserved.iter().any(|reserved| reserved == kind) {
         let message = format!("messages of type \"{kind}\" belong to the protocol");
         return Err(Refusal::new(ErrorKind::InvalidParams, message).hint("use another type"));
@@ -82,16 +100,19 @@ pub(crate) fn check(spec: &Spec, kind: &str, payload: &Payload) -> Result<(), Re
     let Some(out) = shape(spec, kind, payload)? else {
         return Ok(());
     };
-    // The very frame is made, with an id that stands for the one to come.
-    let names = Names { vars: std::sync::Arc::clone(&spec.vars), ..Names::default() };
-    let drawn = Drawn { counter: Some("1".into()), uuid: Some("\"\"".into()), ..Drawn::default() };
-    let Ok(id) = MessageId::new("0") else {
-        return Ok(());
-    };
-    let mut scope = Scope::new(&names, Timestamp::default());
-    scope.sending = Some(Outgoing { id: &id, kind, payload });
-    scope.drawn = Some(&drawn);
-    encode(spec, out, &scope).map(|_| ())
+    let mut scope = Scope::new(&stand.names, Timestamp::default());
+    scope.sending = Some(Outgoing { id: &stand.id, kind, payload });
+    scope.drawn = Some(&stand.drawn);
+    // What can be said in principle: the frame itself is made when it goes out.
+    match out.frame.comes_to_a_frame(&scope, Spread::Strict) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(nothing_to_send()),
+        Err(clash) => Err(clashes(&clash)),
+    }
+}
+
+fn nothing_to_send() -> Refusal {
+    Refusal::new(ErrorKind::InvalidParams, "the message has nothing that could be sent")
 }
 
 /// What confirms messages of this type, where the configuration leaves it to the dialect.

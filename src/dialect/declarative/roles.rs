@@ -11,7 +11,8 @@ use super::template::Template;
 use super::value::Value;
 use crate::dialect::{About, Act};
 use crate::model::{
-    Delivery, Failure, Frame, GapReason, Moment, NewRow, Payload, Severity, Unit, Verdict, json::compact,
+    Delivery, Failure, Frame, GapReason, Moment, NewRow, Payload, Severity, Unit, Verdict,
+    json::{compact, has_line_breaks},
 };
 
 /// Longest text of a server that is shown to people, in bytes.
@@ -42,6 +43,10 @@ impl Findings {
     }
 
     pub(crate) fn event(&mut self, stream: Arc<str>, id: Option<String>, kind: String, payload: Payload) {
+        if self.unit.rows.is_empty() {
+            // Most frames are one event: room for more would be four times as large.
+            self.unit.rows.reserve_exact(1);
+        }
         self.unit.rows.push(event_row(stream, id, kind, payload));
     }
 
@@ -80,8 +85,7 @@ fn event_row(stream: Arc<str>, id: Option<String>, kind: String, payload: Payloa
 /// in lines later on.
 pub(crate) fn body(value: Value<'_>) -> Arc<str> {
     let json = value.into_json();
-    let breaks = |byte: u8| json.as_bytes().contains(&byte);
-    if breaks(b'\n') || breaks(b'\r') { compact(&json).into() } else { json.into() }
+    if has_line_breaks(&json) { compact(&json).into() } else { json.into() }
 }
 
 /// A server's words as people may see them: one line, not too long.

@@ -27,6 +27,36 @@ pub(crate) fn plain_number(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// A whole number as JSON writes it, without memory of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Digits {
+    /// The digits stand at the end: as many as the largest number has.
+    bytes: [u8; 20],
+    start: u8,
+}
+
+impl Digits {
+    pub(crate) const fn of(number: u64) -> Self {
+        let mut digits = Self { bytes: [b'0'; 20], start: 20 };
+        let mut rest = number;
+        while digits.start > 0 {
+            digits.start -= 1;
+            #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+            let digit = (rest % 10) as u8;
+            digits.bytes[digits.start as usize] = b'0' + digit;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        digits
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[usize::from(self.start)..]).unwrap_or("0")
+    }
+}
+
 /// Writes `text` as a JSON string.
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
@@ -67,7 +97,7 @@ fn write_inner(text: &str, out: &mut String) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{plain_number, unescape, write_string};
+    use super::{Digits, plain_number, unescape, write_string};
 
     #[test]
     fn equal_numbers_share_one_form() {
@@ -78,6 +108,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn digits_are_what_anybody_would_write(number in any::<u64>()) {
+            for number in [number, number % 1000, 0, u64::MAX] {
+                let digits = Digits::of(number);
+                prop_assert_eq!(digits.as_str(), number.to_string());
+            }
+        }
+
         #[test]
         fn a_written_string_reads_back(text in any::<String>()) {
             let mut json = String::new();

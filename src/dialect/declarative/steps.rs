@@ -122,6 +122,9 @@ impl Talk {
 
     /// Goes as far as is possible without another frame.
     pub(super) fn go_on(&mut self, at: Moment, findings: &mut Findings) {
+        if self.steps.phase != Phase::Starting {
+            return;
+        }
         let spec = Arc::clone(&self.spec);
         while self.steps.phase == Phase::Starting && self.steps.current.is_none() && !findings.is_judged() {
             if let Some(item) = self.steps.items.pop_front() {

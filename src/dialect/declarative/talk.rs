@@ -10,6 +10,7 @@ use super::condition::{Facts, Subject};
 use super::filter::duration_of;
 use super::hole::{Base, Drawn, Names, Said, Scope};
 use super::roles::{Findings, clean};
+use super::scalars::Digits;
 use super::spec::{Codec, Length, MAX_FRAME_ITEMS, Sentence, Spec, Vars};
 use super::steps::Steps;
 use super::tape::Tape;
@@ -123,7 +124,7 @@ impl Talk {
         let mut drawn = Drawn::default();
         if needs(&Base::Counter) {
             self.counter += 1;
-            drawn.counter = Some(self.counter.to_string().into());
+            drawn.number = Some(Digits::of(self.counter));
         }
         if needs(&Base::Uuid) {
             let mut bytes = [0; 16];
@@ -263,7 +264,7 @@ impl Talk {
             return unparsed(self, index, findings);
         }
         let mut tape = std::mem::take(&mut self.tape);
-        let read = tape.read(json).and_then(|()| odd::look(tape.doc(json)));
+        let read = tape.read(json).and_then(|()| odd::look(tape.doc(json))).map(|()| tape.set_unique());
         match read {
             Ok(()) => {
                 let doc = tape.doc(json);

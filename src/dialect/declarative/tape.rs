@@ -58,12 +58,15 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     nodes: Vec<Node>,
+    /// No object in it has a name twice: the first member of a name is the only one.
+    unique: bool,
 }
 
 impl Tape {
     /// Reads `text`; afterwards [`Tape::doc`] of the same text gives its values.
     pub(crate) fn read(&mut self, text: &str) -> Result<(), Fault> {
         self.nodes.clear();
+        self.unique = false;
         if u32::try_from(text.len()).is_err() {
             return Err(Fault::Invalid(0));
         }
@@ -76,7 +79,12 @@ impl Tape {
 
     /// The whole of the text that was read last.
     pub(crate) fn doc<'a>(&'a self, text: &'a str) -> Doc<'a> {
-        Doc { text, nodes: &self.nodes, at: 0 }
+        Doc { text, tape: self, at: 0 }
+    }
+
+    /// Somebody has looked: no object has a name twice.
+    pub(crate) const fn set_unique(&mut self) {
+        self.unique = true;
     }
 
     /// Gives memory back after an unusually large text.
@@ -310,7 +318,7 @@ fn plain_run(bytes: &[u8]) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Doc<'a> {
     text: &'a str,
-    nodes: &'a [Node],
+    tape: &'a Tape,
     at: usize,
 }
 
@@ -321,7 +329,7 @@ impl<'a> Doc<'a> {
     }
 
     fn node(self) -> Node {
-        self.nodes[self.at]
+        self.tape.nodes[self.at]
     }
 
     fn to(self, at: usize) -> Self {
@@ -336,19 +344,27 @@ impl<'a> Doc<'a> {
 
     /// The string's content, where the value is one.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
-        let json = self.json();
-        let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-        if self.node().escaped { unescape(json).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+        let node = self.node();
+        let (start, end) = (node.start as usize, node.end as usize);
+        if self.text.as_bytes()[start] != b'"' {
+            None
+        } else if node.escaped {
+            unescape(&self.text[start..end]).map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(&self.text[start + 1..end - 1]))
+        }
     }
 
     /// Whether the member's name is this one.
     pub(crate) fn is_named(self, name: &str) -> bool {
-        if self.node().escaped {
-            self.string().as_deref() == Some(name)
-        } else {
-            let json = self.json();
-            json.len() == name.len() + 2 && &json[1..json.len() - 1] == name
+        let node = self.node();
+        if node.escaped {
+            return self.string().as_deref() == Some(name);
         }
+        let (inner, name) =
+            (&self.text.as_bytes()[node.start as usize + 1..node.end as usize - 1], name.as_bytes());
+        // Most names differ in length or at once: that is seen without a call.
+        inner.len() == name.len() && inner.first() == name.first() && inner == name
     }
 
     /// Whether both are the same name, however they are written.
@@ -363,7 +379,7 @@ impl<'a> Doc<'a> {
     /// Name and value of each member, where the value is an object.
     pub(crate) fn members(self) -> impl Iterator<Item = (Self, Self)> {
         let node = self.node();
-        let end = if self.json().starts_with('{') { node.next as usize } else { 0 };
+        let end = if self.text.as_bytes()[node.start as usize] == b'{' { node.next as usize } else { 0 };
         let mut at = self.at + 1;
         std::iter::from_fn(move || {
             (at < end).then(|| {
@@ -377,7 +393,7 @@ impl<'a> Doc<'a> {
     /// Each item, where the value is an array.
     pub(crate) fn items(self) -> impl Iterator<Item = Self> {
         let node = self.node();
-        let end = if self.json().starts_with('[') { node.next as usize } else { 0 };
+        let end = if self.text.as_bytes()[node.start as usize] == b'[' { node.next as usize } else { 0 };
         let mut at = self.at + 1;
         std::iter::from_fn(move || {
             (at < end).then(|| {
@@ -390,12 +406,13 @@ impl<'a> Doc<'a> {
 
     /// The member of that name; of several the last one counts.
     pub(crate) fn member(self, name: &str) -> Option<Self> {
-        self.members().filter(|(key, _)| key.is_named(name)).map(|(_, value)| value).last()
+        let mut named = self.members().filter(|(key, _)| key.is_named(name)).map(|(_, value)| value);
+        if self.tape.unique { named.next() } else { named.last() }
     }
 
     /// The value `pointer` points at.
     pub(crate) fn find(self, pointer: &Pointer) -> Option<Self> {
-        pointer.tokens().iter().try_fold(self, |at, token| match at.json().as_bytes()[0] {
+        pointer.tokens().iter().try_fold(self, |at, token| match at.text.as_bytes()[at.start()] {
             b'{' => at.member(token),
             // RFC 6901, 4: digits without a leading zero.
             b'[' if token == "0" || !token.starts_with(['0', '+']) => at.items().nth(token.parse().ok()?),

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 
 use super::filter::Filter;
 use super::hole::{Base, Hole, Scope};
-use super::scalars::write_string;
+use super::scalars::{unescape, write_string};
 use super::value::Value;
+use crate::model::json::each_member;
 
 /// A value made of constants and holes.
 #[derive(Debug, Clone)]
@@ -100,8 +101,38 @@ impl Template {
             }
             Self::Filtered(inner, filter) => Ok(filter.apply(inner.make(scope, spread)?, scope)),
             Self::Table(_) | Self::List(_) => {
-                let mut json = String::with_capacity(256);
+                // What most frames have beside the message's body.
+                const BESIDE: usize = 192;
+                let body = scope.sending.map_or(0, |message| message.payload.len());
+                let mut json = String::with_capacity(body + BESIDE);
                 Ok(self.write(scope, spread, &mut json)?.then_some(Value::Json(Cow::Owned(json))))
+            }
+        }
+    }
+
+    /// Whether [`Template::frame`] comes to a frame. None is made for that.
+    ///
+    /// # Errors
+    /// As [`Template::make`].
+    pub(crate) fn comes_to_a_frame<'a>(&'a self, scope: &Scope<'a>, spread: Spread) -> Result<bool, Clash> {
+        Ok(self.has_value(scope, spread)? || matches!(self, Self::Table(_)))
+    }
+
+    fn has_value<'a>(&'a self, scope: &Scope<'a>, spread: Spread) -> Result<bool, Clash> {
+        match self {
+            Self::Fixed(_) => Ok(true),
+            Self::Table(table) => table.has_value(scope, spread),
+            Self::List(items) => {
+                for item in items {
+                    match item.lone_spread() {
+                        Some(hole) => spread_items(hole, scope, spread, &mut String::new())?,
+                        None => item.has_value(scope, spread)?,
+                    };
+                }
+                Ok(true)
+            }
+            Self::Hole(_) | Self::Joined(_) | Self::First(_) | Self::Filtered(..) => {
+                Ok(self.make(scope, spread)?.is_some())
             }
         }
     }
@@ -272,7 +303,16 @@ impl Table {
                     },
                     Some(value) => {
                         filled = true;
-                        self.spread(&value, spread, out)?
+                        let mark = out.len();
+                        self.spread(&value, spread, &mut |name, value| {
+                            if out.len() > mark {
+                                out.push(',');
+                            }
+                            out.push_str(name);
+                            out.push(':');
+                            out.push_str(value);
+                        })?;
+                        out.len() > mark
                     }
                 },
             };
@@ -290,28 +330,66 @@ impl Table {
         Ok(true)
     }
 
-    /// Appends all members of `value` that are not written out; whether there were any.
-    fn spread(&self, value: &Value<'_>, spread: Spread, out: &mut String) -> Result<bool, Clash> {
-        let members = value.with_doc(|doc| {
-            let mut first = true;
-            for (key, value) in doc.members() {
-                if self.written.iter().any(|name| key.is_named(name)) {
-                    if spread == Spread::Strict {
-                        return Err(Clash::Member(key.string().unwrap_or_default().into_owned()));
+    /// As [`Table::write`], without writing.
+    fn has_value<'a>(&'a self, scope: &Scope<'a>, spread: Spread) -> Result<bool, Clash> {
+        let mut filled = self.members.is_empty();
+        for member in &self.members {
+            filled |= match member {
+                Member::Fixed(_) => true,
+                Member::Value { value, .. } => value.has_value(scope, spread)?,
+                Member::Spread(hole) => match hole.value(scope) {
+                    None => false,
+                    Some(value) if !value.is_object() => match spread {
+                        Spread::Strict => return Err(Clash::NoObject),
+                        Spread::Lenient => false,
+                    },
+                    Some(value) => {
+                        self.spread(&value, spread, &mut |_, _| {})?;
+                        true
                     }
-                    continue;
-                }
-                if !first {
-                    out.push(',');
-                }
-                first = false;
-                out.push_str(key.json());
-                out.push(':');
-                out.push_str(value.json());
+                },
+            };
+        }
+        Ok(filled)
+    }
+
+    /// Whether a member's name, as it is written with its quotation marks, is written out here.
+    fn writes(&self, name: &str) -> bool {
+        if name.contains('\\') {
+            return unescape(name).is_some_and(|name| self.written.contains(&name));
+        }
+        let name = &name[1..name.len() - 1];
+        self.written.iter().any(|written| written == name)
+    }
+
+    /// Hands all members of `value` that are not written out to `take`, names with their quotation marks.
+    fn spread(
+        &self,
+        value: &Value<'_>,
+        spread: Spread,
+        take: &mut dyn FnMut(&str, &str),
+    ) -> Result<(), Clash> {
+        let mut clash = None;
+        let mut member = |name: &str, value: &str| {
+            let written = self.writes(name);
+            if !written {
+                take(name, value);
+            } else if spread == Spread::Strict {
+                clash = Some(Clash::Member(unescape(name).unwrap_or_default()));
+                return false;
             }
-            Ok(!first)
-        });
-        members.unwrap_or(Err(Clash::NoObject))
+            true
+        };
+        let whole = match value {
+            Value::Doc(doc) => doc.members().all(|(name, value)| member(name.json(), value.json())),
+            Value::Json(json) => each_member(json, member),
+            Value::Text(_) => false,
+        };
+        match clash {
+            Some(clash) => Err(clash),
+            None if whole => Ok(()),
+            None => Err(Clash::NoObject),
+        }
     }
 }
 

@@ -136,6 +136,9 @@ impl<'a> Value<'a> {
 /// The content of a JSON text that is a string.
 fn json_string(json: &str) -> Option<Cow<'_, str>> {
     let json = json.trim_ascii();
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    let inner = match json.as_bytes() {
+        [b'"', _, .., b'"'] | [b'"', b'"'] => &json[1..json.len() - 1],
+        _ => return None,
+    };
     if inner.contains('\\') { unescape(json).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
