@@ -51,8 +51,8 @@ fn rows_of(act: Act) -> Vec<NewRow> {
 
 /// The row as the rules want it. It is stored whatever its class: whom an ephemeral event was for
 /// heard nothing of it.
-fn kept(row: NewRow, rules: &TypeRules) -> Option<NewRow> {
-    let mut row = stamp(row, rules).row;
+fn kept(mut row: NewRow, rules: &TypeRules) -> Option<NewRow> {
+    stamp(&mut row, rules);
     if let NewRow::Event { delivery, .. } = &mut row
         && *delivery == Delivery::Ephemeral
     {

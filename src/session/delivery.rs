@@ -25,9 +25,9 @@ use super::learned::Learned;
 use super::loader::{Loader, MOST_BYTES};
 use super::past::Past;
 use super::suspicion::Suspicion;
-use super::trail::Trails;
+use super::trail::{Spot, Trails};
 use super::turn::Turn;
-use super::wire::Wire;
+use super::wire::{Names, Wire};
 use super::{Change, Output, Settings, Timer};
 
 pub(super) use answers::reason;
@@ -105,8 +105,8 @@ pub(super) struct Entry {
     pub(super) claimed: bool,
     pub(super) backlog: bool,
     pub(super) deadline: Option<Instant>,
-    pub(super) references: Vec<Arc<str>>,
-    pub(super) counters: Vec<u64>,
+    pub(super) names: Names,
+    pub(super) spot: Spot,
     pub(super) stage: Stage,
 }
 
@@ -300,8 +300,6 @@ impl Delivery {
         let ticket = turn.out.write_message(encoded.frame, encoded.behind);
         entry.tries = entry.tries.saturating_add(1);
         entry.doubt = true;
-        entry.references.extend(encoded.reference.clone());
-        entry.counters.extend(encoded.counter);
         let shown = MessageState::Sending;
         entry.stage = Stage::Wire(Flight {
             ticket,
@@ -312,7 +310,7 @@ impl Delivery {
             awaiting: false,
             waited: false,
         });
-        self.wire.name(place, encoded.reference, encoded.counter);
+        self.wire.name(place, &mut entry.names, encoded.reference, encoded.counter);
         self.wire.flushing.insert(ticket, place);
         self.wire.window.add(entry.bytes);
         self.waiting.remove(&place);
@@ -327,8 +325,8 @@ impl Delivery {
 
     /// Tells where an unfinished message stands.
     pub(super) fn tell(&mut self, turn: &mut Turn<'_>, place: Place, state: MessageState, why: Option<&str>) {
-        let Some(entry) = self.rows.get(&place) else { return };
-        self.trails.note(&entry.row.id, state, turn.at.wall, entry.tries, why);
+        let Some(entry) = self.rows.get_mut(&place) else { return };
+        self.trails.note(&mut entry.spot, &entry.row.id, state, turn.at.wall, entry.tries, why);
         turn.out.publish(Change::Message {
             id: entry.row.id.clone(),
             state,

@@ -133,20 +133,22 @@ impl Inbound {
     /// A frame's unit: ephemeral events are told at once, the rest is put down, and `then` goes
     /// out once it is on disk.
     pub(super) fn store(&mut self, turn: &mut Turn<'_>, connection: u64, mut unit: Unit, then: Thanks) {
-        for row in std::mem::take(&mut unit.rows) {
-            let Stamped { row, class, without_key } = stamp(row, &turn.settings.types);
+        unit.rows.retain_mut(|row| {
+            let Stamped { class, without_key } = stamp(row, &turn.settings.types);
             if without_key {
                 turn.out.publish(Change::Count("inbox_events_without_key_total"));
             }
             if class != Delivery::Ephemeral {
-                unit.rows.push(row);
-            } else if let Some(event) = ephemeral(row, turn.at.wall) {
+                return true;
+            }
+            if let Some(event) = ephemeral(row, turn.at.wall) {
                 turn.out.publish(Change::EphemeralEvent(Arc::new(event)));
             } else {
                 // Not worth storing, and so not worth keeping out of the way either.
                 turn.out.publish(Change::Count("inbox_ephemeral_misfits_total"));
             }
-        }
+            false
+        });
         if !unit.is_empty() {
             self.put(turn, connection, unit, then);
         } else if let Some(mut last) =
@@ -242,9 +244,8 @@ fn update(values: &mut BTreeMap<Arc<str>, Arc<str>>, changes: Values) {
     }
 }
 
-/// A row as the type rules want it.
+/// What the type rules say of a row.
 pub(super) struct Stamped {
-    pub(super) row: NewRow,
     /// Rows that are no events are durable.
     pub(super) class: Delivery,
     /// It should have had a key.
@@ -253,24 +254,23 @@ pub(super) struct Stamped {
 
 /// Sets a row's class and key by the type rules. An event that does not fit its schema becomes a
 /// row that says so.
-pub(super) fn stamp(mut row: NewRow, rules: &TypeRules) -> Stamped {
-    let stamped = |row, class, without_key| Stamped { row, class, without_key };
-    let NewRow::Event { stream, id, kind, payload, delivery, key } = &mut row else {
-        return stamped(row, Delivery::Durable, false);
+pub(super) fn stamp(row: &mut NewRow, rules: &TypeRules) -> Stamped {
+    let stamped = |class, without_key| Stamped { class, without_key };
+    let NewRow::Event { stream, id, kind, payload, delivery, key } = row else {
+        return stamped(Delivery::Durable, false);
     };
     let Some(rule) = rules.find(kind) else {
-        let class = *delivery;
-        return stamped(row, class, false);
+        return stamped(*delivery, false);
     };
     if let Some(misfit) = rule.schema.as_ref().and_then(|schema| schema.misfit(payload)) {
-        let row = NewRow::Misfit {
+        *row = NewRow::Misfit {
             stream: Arc::clone(stream),
             id: id.take(),
             kind: std::mem::take(kind),
             payload: payload.clone(),
             detail: misfit.to_string(),
         };
-        return stamped(row, rule.delivery, false);
+        return stamped(rule.delivery, false);
     }
     *delivery = rule.delivery;
     let mut without_key = false;
@@ -279,13 +279,15 @@ pub(super) fn stamp(mut row: NewRow, rules: &TypeRules) -> Stamped {
         without_key = found.is_none();
         *key = Some(found.unwrap_or_default());
     }
-    stamped(row, rule.delivery, without_key)
+    stamped(rule.delivery, without_key)
 }
 
-fn ephemeral(row: NewRow, received_at: Timestamp) -> Option<EventRow> {
+/// The event in `row`, which is left empty.
+fn ephemeral(row: &mut NewRow, received_at: Timestamp) -> Option<EventRow> {
     match row {
         NewRow::Event { id, kind, payload, .. } => {
-            Some(EventRow { seq: None, received_at, kind: RowKind::Event { id, kind, payload } })
+            let kind = RowKind::Event { id: id.take(), kind: std::mem::take(kind), payload: payload.clone() };
+            Some(EventRow { seq: None, received_at, kind })
         }
         NewRow::Gap { .. } | NewRow::Bad { .. } | NewRow::Misfit { .. } => None,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dialect::{Connect, Dialect, Outgoing};
+use crate::dialect::{Act, Connect, Dialect, Outgoing};
 use crate::model::{
     Confirm, Failure, Frame, HistoryEntry, Instant, LinkState, LinkStatus, MessageId, MessageState, Moment,
     Payload, Place, ReasonKind, Record, Recorded, Remembered, Secret,
@@ -56,6 +56,8 @@ pub struct Session {
     inbound: Inbound,
     learned: Learned,
     last_rtt: Option<Duration>,
+    /// Empty between frames: its memory is used again.
+    acts: Vec<Act>,
 }
 
 /// Borrows what a turn needs, and leaves the parts free.
@@ -94,6 +96,7 @@ impl Session {
             passing: Passing::default(),
             learned,
             last_rtt: None,
+            acts: Vec::new(),
         }
     }
 
@@ -433,7 +436,7 @@ impl Session {
     fn frame(&mut self, at: Moment, frame: Frame) {
         self.heard(at);
         let Some(link) = &mut self.link else { return };
-        let mut acts = Vec::new();
+        let mut acts = std::mem::take(&mut self.acts);
         link.talk.frame(at, frame, &mut acts);
         let first = !std::mem::replace(&mut link.heard_frame, true);
         self.act(at, acts);

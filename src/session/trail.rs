@@ -9,28 +9,48 @@ const MESSAGES: usize = 4096;
 /// Steps kept of one message; from the middle they are forgotten first.
 const STEPS: usize = 32;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Trail {
+    id: MessageId,
     tries: u32,
     steps: Vec<HistoryEntry>,
 }
 
+/// Where the trail of a message lies, as long as it is kept: whoever notes much about one need not look
+/// for it each time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Spot(Option<u64>);
+
 /// The trails of the messages that moved last.
 #[derive(Debug, Default)]
 pub(super) struct Trails {
-    by_id: HashMap<MessageId, Trail>,
-    order: VecDeque<MessageId>,
+    /// In the order they began.
+    trails: VecDeque<Trail>,
+    /// The number of the first of them.
+    first: u64,
+    by_id: HashMap<MessageId, u64>,
 }
 
 impl Trails {
-    /// In which attempt a message is: 0 where none is known of.
-    pub(super) fn tries(&self, id: &MessageId) -> u32 {
-        self.by_id.get(id).map_or(0, |trail| trail.tries)
+    /// Where a message's trail lies, if it has one.
+    pub(super) fn spot(&self, id: &MessageId) -> Spot {
+        Spot(self.by_id.get(id).copied())
     }
 
-    /// A message moved.
+    /// In which attempt a message is: 0 where none is known of.
+    pub(super) fn tries(&self, id: &MessageId, spot: Spot) -> u32 {
+        self.index(id, spot).map_or(0, |index| self.trails[index].tries)
+    }
+
+    fn index(&self, id: &MessageId, spot: Spot) -> Option<usize> {
+        let index = usize::try_from(spot.0?.checked_sub(self.first)?).ok()?;
+        self.trails.get(index).is_some_and(|trail| trail.id == *id).then_some(index)
+    }
+
+    /// A message moved. `spot`: where its trail was last; it is set right.
     pub(super) fn note(
         &mut self,
+        spot: &mut Spot,
         id: &MessageId,
         state: MessageState,
         at: Timestamp,
@@ -38,7 +58,13 @@ impl Trails {
         reason: Option<&str>,
     ) {
         let step = HistoryEntry { state, at, attempt: tries, reason: reason.map(str::to_owned) };
-        if let Some(trail) = self.by_id.get_mut(id) {
+        let mut index = self.index(id, *spot);
+        if index.is_none() {
+            *spot = self.spot(id);
+            index = self.index(id, *spot);
+        }
+        if let Some(index) = index {
+            let trail = &mut self.trails[index];
             trail.tries = tries;
             if trail.steps.len() >= STEPS {
                 trail.steps.remove(STEPS / 2);
@@ -46,19 +72,26 @@ impl Trails {
             trail.steps.push(step);
             return;
         }
-        // The oldest one's place is taken with all it has: most messages go the same way.
-        let oldest = if self.order.len() >= MESSAGES { self.order.pop_front() } else { None };
-        let mut trail = oldest.and_then(|id| self.by_id.remove(&id)).unwrap_or_default();
-        trail.tries = tries;
-        trail.steps.clear();
-        trail.steps.push(step);
-        self.order.push_back(id.clone());
-        self.by_id.insert(id.clone(), trail);
+        // The oldest one's memory is used again: most messages go the same way.
+        let mut steps = Vec::new();
+        if self.trails.len() >= MESSAGES
+            && let Some(oldest) = self.trails.pop_front()
+        {
+            self.first += 1;
+            self.by_id.remove(&oldest.id);
+            steps = oldest.steps;
+            steps.clear();
+        }
+        steps.push(step);
+        let number = self.first + self.trails.len() as u64;
+        self.trails.push_back(Trail { id: id.clone(), tries, steps });
+        self.by_id.insert(id.clone(), number);
+        *spot = Spot(Some(number));
     }
 
     /// Where a message stands, in which attempt, and how it came there.
     pub(super) fn get(&self, id: &MessageId) -> Option<(MessageState, u32, Vec<HistoryEntry>)> {
-        let trail = self.by_id.get(id)?;
+        let trail = &self.trails[self.index(id, self.spot(id))?];
         Some((trail.steps.last()?.state, trail.tries, trail.steps.clone()))
     }
 }

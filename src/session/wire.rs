@@ -1,5 +1,6 @@
 //! What one connection carries: which answer speaks of which message. Gone with the connection.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -30,6 +31,19 @@ impl Load {
         self.messages -= 1;
         self.bytes -= bytes;
     }
+}
+
+/// What answers may call a message: by what its last attempt on this connection carried, and by those before.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    last: Name,
+    before: Vec<Name>,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    reference: Option<Arc<str>>,
+    counter: Option<u64>,
 }
 
 /// A message that ended on this connection by less than the server's own word.
@@ -71,13 +85,23 @@ impl Wire {
         !self.unread.is_empty()
     }
 
-    /// A message goes out under these names.
-    pub(super) fn name(&mut self, place: Place, reference: Option<Arc<str>>, counter: Option<u64>) {
-        if let Some(reference) = reference {
-            self.references.insert(reference, place);
+    /// A message goes out under these names, which are added to `names`.
+    pub(super) fn name(
+        &mut self,
+        place: Place,
+        names: &mut Names,
+        reference: Option<Arc<str>>,
+        counter: Option<u64>,
+    ) {
+        if let Some(reference) = &reference {
+            self.references.insert(Arc::clone(reference), place);
         }
         if let Some(counter) = counter {
             self.counters.insert(counter, place);
+        }
+        let before = std::mem::replace(&mut names.last, Name { reference, counter });
+        if before.reference.is_some() || before.counter.is_some() {
+            names.before.push(before);
         }
     }
 
@@ -87,23 +111,21 @@ impl Wire {
     }
 
     /// A message is done; its names mean nothing any more, or, with `late`, mean what is left.
-    pub(super) fn unname(
-        &mut self,
-        place: Place,
-        references: &[Arc<str>],
-        counters: &[u64],
-        late: Option<&Late>,
-    ) {
-        for reference in references {
-            if self.references.get(reference) == Some(&place) {
-                self.references.remove(reference);
+    pub(super) fn unname(&mut self, place: Place, names: &Names, late: Option<&Late>) {
+        for name in names.before.iter().chain([&names.last]) {
+            // Another message may go by the same name since.
+            if let Some(reference) = &name.reference
+                && let Entry::Occupied(named) = self.references.entry(Arc::clone(reference))
+                && *named.get() == place
+            {
+                named.remove();
                 if let Some(late) = late {
                     self.remember_late(Arc::clone(reference), late.clone());
                 }
             }
-        }
-        for counter in counters {
-            self.counters.remove(counter);
+            if let Some(counter) = &name.counter {
+                self.counters.remove(counter);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::session::backoff::{LONGEST_WISH, delay_at, shorten, stretch};
 use crate::session::connection::Connection;
 use crate::session::lanes::Lanes;
 use crate::session::learned::Learned;
+use crate::session::trail::Spot;
 use crate::session::turn::Turn;
 use crate::session::wire::Late;
 
@@ -334,11 +335,21 @@ impl Delivery {
             self.confirmed(turn);
         }
         let late = Late::of(&entry.row, state, entry.tries);
-        self.wire.unname(place, &entry.references, &entry.counters, late.as_ref());
+        self.wire.unname(place, &entry.names, late.as_ref());
         let lane = &entry.row.lane;
         self.lanes.at(lane).failed.remove(&place);
         self.stop_lane(turn, lane, place, state);
-        self.put_down(turn, place, &entry.row.id, state, entry.tries, why, maybe_delivered, reply);
+        self.put_down(
+            turn,
+            place,
+            &entry.row.id,
+            entry.spot,
+            state,
+            entry.tries,
+            why,
+            maybe_delivered,
+            reply,
+        );
         self.lanes.tidy(lane);
     }
 
@@ -356,7 +367,8 @@ impl Delivery {
             learned.answered(&late.kind, turn.out);
         }
         self.stop_lane(turn, &late.lane, late.place, state);
-        self.put_down(turn, late.place, &late.id, state, late.tries, why, false, reply);
+        let spot = self.trails.spot(&late.id);
+        self.put_down(turn, late.place, &late.id, spot, state, late.tries, why, false, reply);
         self.lanes.tidy(&late.lane);
     }
 
@@ -378,6 +390,7 @@ impl Delivery {
         turn: &mut Turn<'_>,
         place: Place,
         id: &MessageId,
+        mut spot: Spot,
         state: MessageState,
         attempts: u32,
         reason: Option<String>,
@@ -391,7 +404,7 @@ impl Delivery {
             turn.out.record(Record::Ended { place, id, state, reason, attempts, maybe_delivered })
         };
         self.past.ended(place, id.clone(), ticket);
-        self.trails.note(id, state, turn.at.wall, attempts, reason.as_deref());
+        self.trails.note(&mut spot, id, state, turn.at.wall, attempts, reason.as_deref());
         turn.out.publish(Change::Message {
             id: id.clone(),
             state,

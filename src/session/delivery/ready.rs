@@ -8,6 +8,7 @@ use super::{Delivery, Entry, Stage};
 use crate::session::lanes::Lanes;
 use crate::session::loader::{Answer, MOST_BYTES};
 use crate::session::turn::Turn;
+use crate::session::wire::Names;
 
 impl Delivery {
     /// Holds a row ready. Returns false where its lane cannot take it now.
@@ -23,7 +24,8 @@ impl Delivery {
             return true;
         };
         let place = row.place;
-        let tries = self.trails.tries(&row.id).max(row.attempts).max(u32::from(row.was_sent));
+        let spot = self.trails.spot(&row.id);
+        let tries = self.trails.tries(&row.id, spot).max(row.attempts).max(u32::from(row.was_sent));
         let total = self.window(turn.settings);
         if self.lanes.stopped().any(|(_, stop)| stop == place) {
             // It stopped its lane once, and is queued all the same: somebody let it go.
@@ -60,8 +62,8 @@ impl Delivery {
             claimed: false,
             backlog,
             deadline: None,
-            references: Vec::new(),
-            counters: Vec::new(),
+            names: Names::default(),
+            spot,
             stage,
             row,
         };
@@ -175,7 +177,9 @@ impl Delivery {
         } else if self.loader.is_waiting() {
             self.past.replaced(row);
         }
-        self.trails.note(old, MessageState::Superseded, turn.at.wall, self.trails.tries(old), None);
+        let mut spot = self.trails.spot(old);
+        let tries = self.trails.tries(old, spot);
+        self.trails.note(&mut spot, old, MessageState::Superseded, turn.at.wall, tries, None);
     }
 
     fn is_behind(&self, row: &DueRow) -> bool {
@@ -195,7 +199,9 @@ impl Delivery {
         for row in rows {
             self.past.requeued(row.place);
             self.unstop(turn, row.place);
-            self.trails.note(&row.id, MessageState::Queued, turn.at.wall, 0, Some("retried on request"));
+            let mut spot = self.trails.spot(&row.id);
+            let why = Some("retried on request");
+            self.trails.note(&mut spot, &row.id, MessageState::Queued, turn.at.wall, 0, why);
             if self.lanes.apart(&row.lane).is_some() {
                 self.lanes.set_apart(&row.lane, Place(row.place.0 - 1), row.place);
             }
@@ -217,7 +223,7 @@ impl Delivery {
 
     pub(super) fn drop_row(&mut self, place: Place) -> Option<Entry> {
         let entry = self.forget(place)?;
-        self.wire.unname(place, &entry.references, &entry.counters, None);
+        self.wire.unname(place, &entry.names, None);
         self.lanes.at(&entry.row.lane).failed.remove(&place);
         self.lanes.tidy(&entry.row.lane);
         Some(entry)

@@ -15,8 +15,9 @@ impl Delivery {
         } else {
             "a newer value of its key is queued"
         };
-        let attempt = self.trails.tries(id);
-        self.trails.note(id, state, turn.at.wall, attempt, Some(reason));
+        let mut spot = self.trails.spot(id);
+        let attempt = self.trails.tries(id, spot);
+        self.trails.note(&mut spot, id, state, turn.at.wall, attempt, Some(reason));
         turn.out.publish(Change::Message {
             id: id.clone(),
             state,

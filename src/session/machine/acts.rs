@@ -13,9 +13,12 @@ use crate::session::delivery::reason;
 use crate::session::inbound::Thanks;
 use crate::session::turn::Turn;
 
+/// Room for so many acts is kept for the next frame; nearly all come to fewer.
+const MOST_KEPT: usize = 64;
+
 impl Session {
-    pub(super) fn act(&mut self, at: Moment, acts: Vec<Act>) {
-        for act in acts {
+    pub(super) fn act(&mut self, at: Moment, mut acts: Vec<Act>) {
+        for act in acts.drain(..) {
             let Some(link) = &mut self.link else { return };
             match act {
                 Act::Send(frame) => {
@@ -76,6 +79,9 @@ impl Session {
                 }
                 Act::HangUp(failure) => self.hang_up(at, NORMAL, failure),
             }
+        }
+        if acts.capacity() <= MOST_KEPT {
+            self.acts = acts;
         }
     }
 
