@@ -9,9 +9,20 @@ use crate::link::LinkCommand;
 use crate::model::{Appended, Failure, HealthEntry, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
+/// Who is told of message changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Watched {
+    waits: bool,
+    changes: bool,
+}
+
+/// Ends of messages by what they are counted as: name and kind.
+pub(super) type Ended = Vec<((&'static str, &'static str), u64)>;
+
 impl Loop {
     /// Takes outputs until there are none.
     pub(super) fn carry_out(&mut self) {
+        self.look_who_waits();
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Dial { attempt, fresh_credential, expired_too } => {
@@ -33,6 +44,9 @@ impl Loop {
                 Output::Record { ticket, record } => self.asks.record(ticket, record),
                 Output::Publish(change) => self.publish(change),
             }
+        }
+        for ((name, of), more) in self.ended.drain(..) {
+            self.fanout.count_more(name, of, more);
         }
         if !self.stored.is_empty() {
             self.fanout.count_rows(&self.stored);
@@ -95,24 +109,40 @@ impl Loop {
     }
 
     /// A message ended in the store, without the session.
-    pub(super) fn tell_ended(&self, id: &MessageId, state: MessageState, reason: Option<&str>) {
+    pub(super) fn tell_ended(&mut self, id: &MessageId, state: MessageState, reason: Option<&str>) {
+        self.look_who_waits();
         let reason = reason.map(str::to_owned);
         self.tell(Outcome { moved: Moved { id: id.clone(), state, attempt: 0, reason }, finished: true });
     }
 
-    fn tell(&self, change: Outcome) {
+    /// Once for all that is told after an input: whoever begins to wait later asks the session where the
+    /// message is, and that is answered behind this.
+    fn look_who_waits(&mut self) {
+        self.watched =
+            Watched { waits: !self.waits.is_empty(), changes: self.fanout.changes.receiver_count() > 0 };
+    }
+
+    fn tell(&mut self, change: Outcome) {
         let state = change.moved.state;
         if matches!(state, MessageState::Parked | MessageState::Uncertain) {
-            self.fanout.count_as("outbox_set_aside_total", state.as_str());
+            self.count_end("outbox_set_aside_total", state.as_str());
         } else if change.finished {
-            self.fanout.count_as("outbox_ended_total", state.as_str());
+            self.count_end("outbox_ended_total", state.as_str());
         }
-        if !self.waits.is_empty() {
+        if self.watched.waits {
             self.waits.tell(&change);
         }
-        if self.fanout.changes.receiver_count() > 0 {
+        if self.watched.changes {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
+        }
+    }
+
+    /// Counts the end of a message: all of a turn are added to the metrics at once.
+    fn count_end(&mut self, name: &'static str, of: &'static str) {
+        match self.ended.iter_mut().find(|(counted, _)| *counted == (name, of)) {
+            Some((_, count)) => *count += 1,
+            None => self.ended.push(((name, of), 1)),
         }
     }
 

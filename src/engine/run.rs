@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asks::Asks;
 use super::dialing::{Dialled, Dialling};
+use super::effects::{Ended, Watched};
 use super::expiry::Expiry;
 use super::link::{flushed, has_room, receive};
 use super::punctual::Punctual;
@@ -107,6 +108,9 @@ pub(super) struct Loop {
     /// Rows that are on disk, until all outputs of this turn are carried out: readers are woken once.
     pub(super) stored: Vec<Arc<EventRow>>,
     pub(super) link_changed: bool,
+    pub(super) watched: Watched,
+    /// Counted at the end of the turn.
+    pub(super) ended: Ended,
     pub(super) punctual: Punctual,
     expiry: Expiry,
     closing: Option<Closing>,
@@ -141,6 +145,8 @@ pub async fn run(parts: Parts) -> Ending {
         retries: HashMap::new(),
         stored: Vec::new(),
         link_changed: true,
+        watched: Watched::default(),
+        ended: Ended::new(),
         punctual: Punctual::new(clock),
         expiry: Expiry::default(),
         closing: None,

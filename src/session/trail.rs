@@ -95,3 +95,40 @@ impl Trails {
         Some((trail.steps.last()?.state, trail.tries, trail.steps.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MESSAGES, Spot, Trails};
+    use crate::model::{MessageId, MessageState, Timestamp};
+
+    fn id(number: usize) -> MessageId {
+        MessageId::new(&format!("m{number}")).expect("an id")
+    }
+
+    #[test]
+    fn a_trail_is_found_by_its_spot_until_it_is_forgotten_and_then_begins_anew() {
+        let mut trails = Trails::default();
+        let note = |trails: &mut Trails, spot: &mut Spot, number, tries| {
+            trails.note(spot, &id(number), MessageState::Sending, Timestamp::default(), tries, None);
+        };
+        let mut spots: Vec<Spot> = vec![Spot::default(); MESSAGES + 2];
+        for (number, spot) in spots.iter_mut().enumerate() {
+            note(&mut trails, spot, number, 1);
+        }
+        for (number, spot) in spots.iter().enumerate() {
+            let known = u32::from(number >= 2);
+            assert_eq!(trails.tries(&id(number), *spot), known, "{number}");
+            assert_eq!(trails.get(&id(number)).is_some(), known == 1, "{number}");
+        }
+        // Somebody whose trail was forgotten does not go on in that of another one.
+        note(&mut trails, &mut spots[0], 0, 7);
+        assert_eq!(trails.tries(&id(0), spots[0]), 7);
+        assert_eq!(trails.tries(&id(3), spots[3]), 1);
+        // Who does not know where it lies goes on in the same one.
+        note(&mut trails, &mut Spot::default(), 3, 2);
+        note(&mut trails, &mut spots[3], 3, 3);
+        let (_, tries, steps) = trails.get(&id(3)).expect("kept");
+        assert_eq!((tries, steps.len()), (3, 3));
+        assert_eq!(trails.by_id.len(), MESSAGES);
+    }
+}
