@@ -259,7 +259,11 @@ impl Conversation for Talk {
             }),
         );
         match &encoded {
-            Ok(encoded) => self.recorder.note(at, Entry::Out(encoded.frame.clone())),
+            Ok(encoded) => {
+                for frame in std::iter::once(&encoded.frame).chain(&encoded.behind) {
+                    self.recorder.note(at, Entry::Out(frame.clone()));
+                }
+            }
             Err(refusal) => self.recorder.came_to(&format!("refused: {}", refusal.message)),
         }
         encoded
