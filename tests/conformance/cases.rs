@@ -6,14 +6,14 @@ use std::sync::Arc;
 use holdline::dialect::Given;
 use holdline::model::{LinkState, MessageId, MessageState, NewRow, Payload};
 
-use crate::folders::{Subject, subjects};
+use crate::folders::{Subject, played};
 use crate::player::Player;
 use crate::script::{Case, Script, Step};
 use crate::shelf::Shelf;
 
 #[test]
 fn every_dialect_shows_all_nine_cases_or_says_why_it_cannot() {
-    for subject in subjects() {
+    for subject in played() {
         for case in Case::ALL {
             let (shown, reason) = (subject.showing(case), subject.cannot.get(&case));
             let name = &subject.name;
@@ -59,7 +59,7 @@ fn can(subject: &Subject, case: Case) -> bool {
 #[test]
 fn every_case_comes_out_as_recorded_and_shows_what_it_says() {
     let mut failures = Vec::new();
-    for subject in subjects() {
+    for subject in played() {
         for script in &subject.scripts {
             let mut player = Player::new(subject.dialect(script), script, Shelf::default());
             let mut shown = Shown::default();
@@ -166,7 +166,7 @@ fn ended(player: &Player, state: MessageState) -> bool {
 /// a connection ends: were it to pass, it would show nothing.
 #[test]
 fn a_resume_is_one_only_because_of_what_is_on_disk() {
-    for subject in subjects() {
+    for subject in played() {
         let Some(script) = subject.showing(Case::Resume) else { continue };
         let mut player = Player::new(subject.dialect(script), script, Shelf::default());
         for line in &script.lines {
@@ -188,7 +188,7 @@ fn a_resume_is_one_only_because_of_what_is_on_disk() {
 /// A server that has no past to send leaves a gap for apps to see; one that resumes leaves none.
 #[test]
 fn what_cannot_be_resumed_is_told_as_a_gap() {
-    for subject in subjects() {
+    for subject in played() {
         let script = subject.showing(Case::Start).unwrap();
         let dialect = subject.dialect(script);
         let resumes = dialect.traits().resumes;
@@ -218,7 +218,7 @@ fn a_refused_sign_in_waits_for_another_credential_and_goes_on_with_it() {
     use holdline::session::Input;
     use std::time::Duration;
 
-    for subject in subjects() {
+    for subject in played() {
         let Some(script) = subject.showing(Case::Refusal) else { continue };
         let start = subject.showing(Case::Start).unwrap();
         let mut player = Player::new(subject.dialect(script), script, Shelf::default());
@@ -266,7 +266,7 @@ fn refused_at(script: &Script) -> usize {
 /// same id and in the same order, also after the daemon itself died.
 #[test]
 fn a_message_that_was_cut_off_goes_out_again_with_the_same_id() {
-    for subject in subjects() {
+    for subject in played() {
         let Some(script) = subject.showing(Case::Send) else { continue };
         for dies in [false, true] {
             let dialect = subject.dialect(script);

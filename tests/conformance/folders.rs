@@ -64,6 +64,17 @@ impl Subject {
     }
 }
 
+/// Those whose later connections begin otherwise than the first: a session is claimed. The cases are played
+/// with one beginning for all; the recordings of these are only replayed.
+const CLAIMING: [&str; 1] = ["janus"];
+
+/// Those that play the cases.
+pub fn played() -> Vec<Subject> {
+    let mut subjects = subjects();
+    subjects.retain(|subject| !CLAIMING.contains(&subject.name.as_str()));
+    subjects
+}
+
 /// All of them.
 pub fn subjects() -> Vec<Subject> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

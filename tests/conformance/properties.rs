@@ -2,7 +2,7 @@
 
 use holdline::model::{Frame, LinkState};
 
-use crate::folders::{Subject, subjects};
+use crate::folders::{Subject, played};
 use crate::player::Player;
 use crate::script::{Script, Step};
 use crate::shelf::Shelf;
@@ -95,7 +95,7 @@ fn run(subject: &Subject, script: &Script, at: Option<usize>) -> Result<Vec<Stri
 
 #[test]
 fn garbage_between_any_two_lines_ends_nothing_and_costs_no_event() {
-    for subject in subjects() {
+    for subject in played() {
         for script in &subject.scripts {
             let mut player = Player::new(subject.dialect(script), script, Shelf::default());
             player.play_all(script).unwrap();
@@ -118,7 +118,7 @@ fn garbage_between_any_two_lines_ends_nothing_and_costs_no_event() {
 /// that died begins with the very same.
 #[test]
 fn a_session_cut_anywhere_goes_on_from_what_is_on_disk() {
-    for subject in subjects() {
+    for subject in played() {
         for script in subject.scripts.iter().filter(|script| script.of(crate::script::Case::Start).is_some())
         {
             for end in 1..=script.lines.len() {
@@ -159,7 +159,7 @@ fn a_session_cut_anywhere_goes_on_from_what_is_on_disk() {
 /// Nothing that anyone gets to see, or that a programmer prints, holds the credential or a kept name.
 #[test]
 fn no_credential_is_shown_anywhere() {
-    for subject in subjects() {
+    for subject in played() {
         for script in &subject.scripts {
             let dialect = subject.dialect(script);
             let uses_token = dialect.traits().uses_token;

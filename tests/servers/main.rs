@@ -12,6 +12,7 @@ mod front;
 mod graphql_ws;
 mod harness;
 mod home_assistant;
+mod janus;
 mod nchan;
 #[path = "../support/mod.rs"]
 mod support;
