@@ -17,15 +17,17 @@ async def async_setup(hass, config):
 
     hass.bus.async_listen("holdline_said", write_down)
 
+    one_after_the_other = asyncio.Lock()
+
     async def fire(first, end):
-        for number in range(first, end):
-            hass.bus.async_fire("holdline_order", {"n": number, "text": "x" * 100})
-            # As events come that people and machines bring about: other things happen between them.
-            if number % 20 == 0:
-                await asyncio.sleep(0.002)
+        async with one_after_the_other:
+            for number in range(first, end):
+                hass.bus.async_fire("holdline_order", {"n": number, "text": "x" * 100})
+                # As events come that people and machines bring about: other things happen between them.
+                if number % 20 == 0:
+                    await asyncio.sleep(0.002)
 
     async def push(call):
-        # The last ones come last: a connection that is made anew takes a moment.
         hass.async_create_task(fire(call.data["from"], call.data["to"]))
 
     hass.services.async_register(DOMAIN, "push", push)
