@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::cutter::{Cut, Cutter};
 use crate::harness::program::Program;
-use crate::harness::{daemon, dialect_file, everything, wait_for_status, write_token};
+use crate::harness::{daemon, everything, wait_for_status, write_token};
 use crate::support::daemon::Daemon;
 use crate::support::{needs, until_blocking};
 
@@ -62,7 +62,7 @@ fn connected(server: &Program, token: &str) -> (Daemon, Cutter) {
     let config = format!(
         "[server]\nurl = \"ws://127.0.0.1:{}/\"\ndialect = \"{}\"\n[auth]\ntoken_file = \"token\"\n",
         cutter.port(),
-        dialect_file("examples/dialects/janus/dialect.toml")
+        concat!(env!("CARGO_MANIFEST_DIR"), "/examples/dialects/janus/dialect.toml")
     );
     (daemon(&config, token), cutter)
 }
