@@ -16,7 +16,13 @@ use crate::dialect::{Act, Conversation, Dialect, Given, Options, Outgoing, load}
 use crate::model::{Frame, Instant, MessageId, Moment, NewRow, Payload, Refusal, Timestamp};
 
 fn built_in(name: &str) -> Arc<dyn Dialect> {
-    load(name, Path::new("."), &serde_json::Map::new(), &Options::default()).expect("a sound dialect")
+    // What the file requires has to be there; nothing will do.
+    let file: toml::Table =
+        toml::from_str(crate::dialect::builtin::find(name).expect("built in").text).expect("TOML");
+    let required = file.get("require").and_then(toml::Value::as_array).into_iter().flatten();
+    let names = required.filter_map(|name| Some(name.as_str()?.to_owned()));
+    let vars = names.map(|name| (name, serde_json::Value::Array(Vec::new()))).collect();
+    load(name, Path::new("."), &vars, &Options::default()).expect("a sound dialect")
 }
 
 /// A dialect by what its file says besides `dialect = 1`.
