@@ -8,6 +8,7 @@
 //! name no case are recordings, and only replayed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks at")]
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations, reason = "nobody else reads this")]
 
 mod cases;

@@ -288,13 +288,13 @@ impl Player {
         // Heartbeats are due at any time, and what was cut off or deferred goes out again: a transcript
         // has neither.
         let (heartbeats, again) = self.spy.look(|seen| {
+            let known = |at: usize, id: &String| seen.encoded[..at].iter().any(|(before, ..)| before == id);
             let again: Vec<Frame> = seen
                 .encoded
                 .iter()
                 .enumerate()
-                .filter_map(|(at, (id, frame, _))| {
-                    seen.encoded[..at].iter().any(|(before, ..)| before == id).then(|| frame.clone())
-                })
+                .filter(|(at, (id, ..))| known(*at, id))
+                .map(|(_, (_, frame, _))| frame.clone())
                 .collect();
             (std::mem::take(&mut seen.heartbeats), again)
         });
