@@ -373,7 +373,7 @@ impl Session {
             *ruled = link.talk.closed(*code, reason);
             let unit = link.talk.left_behind();
             if !unit.is_empty() {
-                self.act(at, vec![crate::dialect::Act::Store { unit, then: Vec::new(), cumulative: false }]);
+                self.act(at, vec![Act::Store { unit, then: Vec::new(), cumulative: false }]);
             }
         }
         if let Failure::Refused { status, ruled: ruled @ None, .. } = &mut failure {
