@@ -6,7 +6,7 @@ use super::dedupe::Windows;
 use super::desk::Desk;
 use super::ends::{Ended, ended};
 use super::outbox;
-use super::request::{Answered, Answers, ClientAsk};
+use super::request::{Answers, ClientAsk};
 use super::trouble::Trouble;
 use super::{cursors, deeds, fresh, inbox, memory, quarantine, retention};
 use crate::model::{Appended, Judged, NewRow, Record, Recorded};
@@ -135,9 +135,9 @@ pub(super) fn client(desk: &mut Desk, ask: ClientAsk, answers: &mut Answers) -> 
             let outcome = outbox::insert(desk, &new);
             answers.hold(reply, outcome)
         }
-        ClientAsk::Post(new, Answered(reply)) => {
-            let outcome = outbox::insert(desk, &new);
-            answers.hold_for(reply, outcome)
+        ClientAsk::Post(posted) => {
+            let outcome = outbox::insert(desk, posted.message());
+            answers.hold_posted(posted, outcome)
         }
         ClientAsk::Act(id, deed, reply) => {
             let outcome = deeds::act(desk, &id, deed);

@@ -53,8 +53,9 @@ fn read(
         if bytes > query.bytes && !rows.is_empty() {
             return Ok((rows, false, damaged));
         }
-        fresh.note(&row);
-        rows.push(row.due());
+        let due = row.due();
+        fresh.note(&row, &due.id);
+        rows.push(due);
     }
     Ok((rows, true, damaged))
 }

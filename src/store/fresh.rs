@@ -34,8 +34,8 @@ struct Brief {
 pub(super) struct Fresh(BTreeMap<i64, Brief>);
 
 impl Fresh {
-    /// Remembers a row, if nothing has happened to it.
-    pub(super) fn note(&mut self, row: &OutRow) {
+    /// Remembers a row, which has this id, if nothing has happened to it.
+    pub(super) fn note(&mut self, row: &OutRow, id: &MessageId) {
         let untouched = row.state == MessageState::Queued
             && row.delivery == Delivery::Durable
             && row.changed_at == row.queued_at
@@ -48,7 +48,7 @@ impl Fresh {
             self.0.clear();
         }
         let queued_at = row.queued_at.as_millis();
-        self.0.insert(row.place, Brief { id: row.id.message_id(), queued_at, size: row.size() });
+        self.0.insert(row.place, Brief { id: id.clone(), queued_at, size: row.size() });
     }
 
     /// Something happened to the message at this place.

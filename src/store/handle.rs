@@ -18,7 +18,7 @@ use super::files::{Folder, file_bytes};
 use super::open::{self, OpenError};
 use super::pulse::Pulse;
 use super::reader::{self, Question};
-use super::request::{Answered, ClientAsk, EngineAsk};
+use super::request::{ClientAsk, EngineAsk};
 use super::trouble::gone;
 use super::writer::{self, Room, Writer};
 use super::{
@@ -98,7 +98,7 @@ impl Slot<'_> {
     /// As [`Store::submit`], at once. `answered` is called after the commit, on the thread that
     /// writes, so it must not wait; where the store is closed first it may be dropped instead.
     pub fn post(self, new: NewMessage, answered: impl FnOnce(Result<Inserted, Refusal>) + Send + 'static) {
-        self.place.send(ClientAsk::Post(Box::new(new), Answered(Box::new(answered))));
+        self.place.send(ClientAsk::Post(Box::new((new, answered))));
         self.writer.0.unpark();
     }
 }

@@ -80,12 +80,13 @@ pub(super) fn insert(desk: &mut Desk, new: &NewMessage) -> Result<Inserted, Trou
     let id = row.id.message_id();
     match takes_place_of {
         Some(older) => {
-            desk.told.event(StoreEvent::Superseded { old: older.id.message_id(), row: row.due() });
+            let row = row.due_as(id.clone());
+            desk.told.event(StoreEvent::Superseded { old: older.id.message_id(), row });
         }
         None => {
-            desk.told.queued(tally.tail, row.due());
+            desk.fresh.note(&row, &id);
+            desk.told.queued(tally.tail, row.due_as(id.clone()));
             tally.tail = place;
-            desk.fresh.note(&row);
         }
     }
     Ok(Inserted { id, state: MessageState::Queued, duplicate: false })
@@ -127,36 +128,33 @@ fn fresh_row(desk: &Desk, new: &NewMessage, place: i64, id: RowId) -> OutRow {
     }
 }
 
-/// Writes a whole row at its place.
+/// Writes a whole row at its place: all columns, in the order of the table and of [`columns`]. A
+/// statement is found by its text, which is copied and summed up each time: this one is short.
 pub(super) fn write(conn: &Connection, row: &OutRow) -> rusqlite::Result<()> {
-    conn.prepare_cached(concat!(
-        "INSERT INTO outbox (",
-        columns!(),
-        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-         ?16, ?17, ?18, ?19, ?20)"
-    ))?
-    .execute(params![
-        row.place,
-        codes::state_code(row.state),
-        row.attempts,
-        row.strikes,
-        row.queued_at.as_millis(),
-        row.changed_at.as_millis(),
-        row.expires_at.map(Timestamp::as_millis),
-        codes::delivery_code(row.delivery),
-        codes::confirm_code(row.confirm),
-        codes::resend_code(row.resend),
-        row.was_sent,
-        row.maybe_delivered,
-        codes::payload_form(&row.payload),
-        row.seal(),
-        row.lane,
-        row.kind,
-        row.key,
-        row.id,
-        row.reason,
-        codes::payload_bytes(&row.payload),
-    ])?;
+    conn.prepare_cached("INSERT INTO outbox VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")?.execute(
+        params![
+            row.place,
+            codes::state_code(row.state),
+            row.attempts,
+            row.strikes,
+            row.queued_at.as_millis(),
+            row.changed_at.as_millis(),
+            row.expires_at.map(Timestamp::as_millis),
+            codes::delivery_code(row.delivery),
+            codes::confirm_code(row.confirm),
+            codes::resend_code(row.resend),
+            row.was_sent,
+            row.maybe_delivered,
+            codes::payload_form(&row.payload),
+            row.seal(),
+            row.lane,
+            row.kind,
+            row.key,
+            row.id,
+            row.reason,
+            codes::payload_bytes(&row.payload),
+        ],
+    )?;
     Ok(())
 }
 

@@ -309,9 +309,14 @@ impl OutRow {
     }
 
     pub(super) fn due(&self) -> DueRow {
+        self.due_as(self.id.message_id())
+    }
+
+    /// As [`OutRow::due`], where its id is at hand: to make it once more is a part of what a row costs.
+    pub(super) fn due_as(&self, id: MessageId) -> DueRow {
         DueRow {
             place: Place(self.place),
-            id: self.id.message_id(),
+            id,
             kind: self.kind.clone(),
             lane: self.lane.clone(),
             key: self.key.clone(),

@@ -19,12 +19,26 @@ pub(super) enum EngineAsk {
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// Takes the answer to a message, on the writer's thread: it waits for nothing.
-pub(super) struct Answered(pub(super) Box<dyn FnOnce(Result<Inserted, Refusal>) + Send>);
+/// A message with whoever takes its answer, in one piece of memory.
+pub(super) trait Posted: Send {
+    fn message(&self) -> &NewMessage;
+    /// Takes the answer, on the writer's thread: it waits for nothing.
+    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>);
+}
 
-impl std::fmt::Debug for Answered {
+impl std::fmt::Debug for dyn Posted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Answered")
+        self.message().fmt(f)
+    }
+}
+
+impl<F: FnOnce(Result<Inserted, Refusal>) + Send> Posted for (NewMessage, F) {
+    fn message(&self) -> &NewMessage {
+        &self.0
+    }
+
+    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>) {
+        (self.1)(outcome);
     }
 }
 
@@ -33,7 +47,7 @@ impl std::fmt::Debug for Answered {
 pub(super) enum ClientAsk {
     Send(Box<NewMessage>, Reply<Inserted>),
     /// The same, answered by a call.
-    Post(Box<NewMessage>, Answered),
+    Post(Box<dyn Posted>),
     Act(MessageId, Deed, Reply<Message>),
     Expire {
         now: Timestamp,
@@ -72,7 +86,13 @@ impl ClientAsk {
 
     /// Bytes it brings, for the bound of a batch.
     pub(super) fn bytes(&self) -> usize {
-        if let Self::Send(new, _) | Self::Post(new, _) = self { new.payload.len() } else { 0 }
+        if let Self::Send(new, _) = self {
+            new.payload.len()
+        } else if let Self::Post(posted) = self {
+            posted.message().payload.len()
+        } else {
+            0
+        }
     }
 
     /// Answers without doing it.
@@ -83,7 +103,7 @@ impl ClientAsk {
         }
         match self {
             Self::Send(_, reply) => no(reply, why),
-            Self::Post(_, Answered(reply)) => reply(Err(why.clone())),
+            Self::Post(posted) => posted.answered(Err(why.clone())),
             Self::Act(_, _, reply) => no(reply, why),
             Self::Expire { reply, .. } | Self::NextExpiry(reply) => no(reply, why),
             Self::CursorOpen(_, reply) => no(reply, why),
@@ -109,7 +129,10 @@ impl ClientAsk {
 }
 
 /// Gives one answer: as it is, or the refusal that struck the whole batch.
-type Answer = Box<dyn FnOnce(Option<&Refusal>) + Send>;
+enum Answer {
+    Posted(Box<dyn Posted>, Result<Inserted, Box<Refusal>>),
+    Any(Box<dyn FnOnce(Option<&Refusal>) + Send>),
+}
 
 /// Answers of one batch, held back until its commit.
 #[derive(Default)]
@@ -128,37 +151,48 @@ impl Answers {
         reply: Reply<T>,
         outcome: Result<T, Trouble>,
     ) -> Result<(), rusqlite::Error> {
-        self.hold_for(
+        let (answer, spoils) = parted(outcome);
+        self.0.push(Answer::Any(Box::new(move |failed| {
+            let answer = match failed {
+                None => answer.map_err(|refusal| *refusal),
+                Some(refusal) => Err(refusal.clone()),
+            };
             // Whoever asked may have gone.
-            move |answer| drop(reply.send(answer)),
-            outcome,
-        )
+            let _ = reply.send(answer);
+        })));
+        spoils.map_or(Ok(()), Err)
     }
 
-    /// The same, where the answer is taken by a call.
-    pub(super) fn hold_for<T: Send + 'static>(
+    /// The same of a message.
+    pub(super) fn hold_posted(
         &mut self,
-        reply: impl FnOnce(Result<T, Refusal>) + Send + 'static,
-        outcome: Result<T, Trouble>,
+        posted: Box<dyn Posted>,
+        outcome: Result<Inserted, Trouble>,
     ) -> Result<(), rusqlite::Error> {
-        let (answer, spoils) = match outcome {
-            Ok(value) => (Ok(value), None),
-            Err(Trouble::Refused(refusal)) => (Err(*refusal), None),
-            Err(Trouble::Batch(error)) => (Err(refusal_for(&error)), Some(error)),
-        };
-        self.0.push(Box::new(move |failed| {
-            reply(match failed {
-                None => answer,
-                Some(refusal) => Err(refusal.clone()),
-            });
-        }));
+        let (answer, spoils) = parted(outcome);
+        self.0.push(Answer::Posted(posted, answer));
         spoils.map_or(Ok(()), Err)
     }
 
     /// Gives them: as they are after a commit, or all the same refusal after a failure.
     pub(super) fn give(&mut self, failed: Option<&Refusal>) {
         for answer in self.0.drain(..) {
-            answer(failed);
+            match (answer, failed) {
+                (Answer::Any(answer), failed) => answer(failed),
+                (Answer::Posted(posted, _), Some(refusal)) => posted.answered(Err(refusal.clone())),
+                (Answer::Posted(posted, answer), None) => {
+                    posted.answered(answer.map_err(|refusal| *refusal));
+                }
+            }
         }
+    }
+}
+
+/// The answer to whoever asked, and the error that spoils the whole batch.
+fn parted<T>(outcome: Result<T, Trouble>) -> (Result<T, Box<Refusal>>, Option<rusqlite::Error>) {
+    match outcome {
+        Ok(value) => (Ok(value), None),
+        Err(Trouble::Refused(refusal)) => (Err(refusal), None),
+        Err(Trouble::Batch(error)) => (Err(Box::new(refusal_for(&error))), Some(error)),
     }
 }
