@@ -128,10 +128,13 @@ impl ClientAsk {
     }
 }
 
-/// Gives one answer: as it is, or the refusal that struck the whole batch.
+/// Gives one answer, or the refusal in its place.
+type Given = Box<dyn FnOnce(Option<&Refusal>) + Send>;
+
+/// One answer: as it is, or the refusal that struck the whole batch.
 enum Answer {
     Posted(Box<dyn Posted>, Result<Inserted, Box<Refusal>>),
-    Any(Box<dyn FnOnce(Option<&Refusal>) + Send>),
+    Any(Given),
 }
 
 /// Answers of one batch, held back until its commit.
