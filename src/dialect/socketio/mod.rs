@@ -29,9 +29,6 @@ use crate::model::{Confirm, MessageId, Moment, Payload, Refusal, Verdict};
 pub(super) const NAME: &str = "socketio";
 pub(super) const ABOUT: &str = "Socket.IO 4 servers (Engine.IO 4), namespaces, acknowledgements, recovery";
 
-/// The kept name of the largest frame the server takes.
-const MAX_PAYLOAD: &str = "max_payload";
-
 /// What one connection teaches, and the check of messages before the next one wants to know: most
 /// bytes of one frame that the server takes; 0: not known.
 #[derive(Debug, Default)]
@@ -47,8 +44,8 @@ impl Limit {
     }
 
     /// From what an earlier run was told.
-    fn recall(&self, given: &Given) {
-        let kept = given.kept.get(MAX_PAYLOAD).and_then(|kept| kept.parse().ok());
+    fn recall(&self, given: &Given, settings: &Settings) {
+        let kept = rooms::kept_limit(given, &settings.namespaces[0]);
         if let Some(limit) = kept.filter(|_| self.get().is_none()) {
             self.set(limit);
         }
@@ -85,7 +82,7 @@ impl Dialect for SocketIo {
     }
 
     fn connect(&self, given: &Given, _: Moment) -> Connect {
-        self.limit.recall(given);
+        self.limit.recall(given, &self.settings);
         let query = [("EIO", "4"), ("transport", "websocket")];
         let query = query.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Connect { query: query.into(), ..Connect::default() }
@@ -114,7 +111,7 @@ impl Dialect for SocketIo {
     }
 
     fn converse(&self, given: Given, _: u64) -> Box<dyn Conversation> {
-        self.limit.recall(&given);
+        self.limit.recall(&given, &self.settings);
         Box::new(Talk::new(Arc::clone(&self.settings), Arc::clone(&self.limit), given))
     }
 }

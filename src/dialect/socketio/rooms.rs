@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::packet::{Kind, head};
 use super::settings::Settings;
 use crate::dialect::Given;
@@ -16,6 +18,25 @@ const MAX_PID: usize = 1024;
 /// Longest offset that is taken for one, in bytes.
 pub(super) const MAX_OFFSET: usize = 256;
 
+/// What is kept of a namespace: that we were let in, the session that the server can recover, and
+/// the largest frame it takes.
+#[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    pid: Option<String>,
+    max_payload: Option<u64>,
+}
+
+impl Kept {
+    fn of(given: &Given, namespace: &str) -> Option<Self> {
+        serde_json::from_str(given.kept.get(&*kept_name(namespace))?).ok()
+    }
+}
+
+/// Most bytes of one frame that the server takes, as an earlier connection was told.
+pub(super) fn kept_limit(given: &Given, namespace: &str) -> Option<u64> {
+    Kept::of(given, namespace)?.max_payload
+}
+
 /// One namespace.
 pub(super) struct Room {
     pub(super) name: Arc<str>,
@@ -24,10 +45,12 @@ pub(super) struct Room {
     pub(super) joined: bool,
     /// The session that the server can recover. Before the answer: the one that was asked for.
     pub(super) pid: Option<String>,
-    /// A connection before this one was let in.
-    seen: bool,
+    /// What is kept of a connection before this one, where there was one.
+    kept: Option<Kept>,
     /// The last event had this offset.
     offset: Option<String>,
+    /// The server was asked to go on.
+    asked: bool,
 }
 
 impl fmt::Debug for Room {
@@ -56,20 +79,21 @@ pub(super) enum Joined {
 impl Room {
     pub(super) fn new(name: &Arc<str>, home: bool, given: &Given) -> Self {
         let stream = if home { Arc::from("") } else { Arc::clone(name) };
-        let kept = given.kept.get(&*kept_name(name));
+        let kept = Kept::of(given, name);
         let offset = given.cursors.get(&stream).and_then(|cursor| unescape(cursor));
         Self {
             name: Arc::clone(name),
             stream,
             joined: false,
-            pid: kept.and_then(|kept| unescape(kept)),
-            seen: kept.is_some(),
+            pid: kept.as_ref().and_then(|kept| kept.pid.clone()),
+            kept,
             offset,
+            asked: false,
         }
     }
 
     /// The packet that asks to be let in.
-    pub(super) fn connect(&self, settings: &Settings, given: &Given) -> Frame {
+    pub(super) fn connect(&mut self, settings: &Settings, given: &Given) -> Frame {
         let mut members = Vec::new();
         let mut member = |name: &str, json: &str| {
             let mut text = String::new();
@@ -86,6 +110,7 @@ impl Room {
         if let Some(token) = &given.token {
             member(&settings.token, &written(token.expose()));
         }
+        self.asked = self.asks().is_some();
         let mut text = head(Kind::Connect, 0, &self.name, None);
         if !members.is_empty() {
             text.push('{');
@@ -101,11 +126,11 @@ impl Room {
     }
 
     /// The server let us in. What that puts down goes into `unit`.
-    pub(super) fn join(&mut self, answer: Doc<'_>, unit: &mut Unit) -> Joined {
+    pub(super) fn join(&mut self, answer: Doc<'_>, limit: Option<u64>, unit: &mut Unit) -> Joined {
         let pid = answer.member("pid").and_then(|pid| pid.string()).filter(|pid| pid.len() <= MAX_PID);
         let pid = pid.map(|pid| pid.into_owned());
-        let recovered = pid.is_some() && pid == self.pid && self.offset.is_some();
-        let joined = match (self.seen, recovered) {
+        let recovered = pid.is_some() && pid == self.pid && self.asked;
+        let joined = match (self.kept.is_some(), recovered) {
             (true, true) => Joined::Recovered,
             (true, false) => Joined::Lost,
             (false, _) => Joined::New,
@@ -123,12 +148,14 @@ impl Room {
                 unit.cursors.push((Arc::clone(&self.stream), None));
             }
         }
-        if !self.seen || pid != self.pid {
-            let kept = pid.as_deref().map_or_else(|| "null".to_owned(), written);
-            unit.kept.push((kept_name(&self.name).into(), Some(kept.into())));
+        let kept = Kept { pid: pid.clone(), max_payload: limit };
+        if self.kept.as_ref() != Some(&kept)
+            && let Ok(json) = serde_json::to_string(&kept)
+        {
+            unit.kept.push((kept_name(&self.name).into(), Some(json.into())));
         }
+        self.kept = Some(kept);
         self.pid = pid;
-        self.seen = true;
         self.joined = true;
         joined
     }
@@ -140,8 +167,21 @@ impl Room {
     }
 }
 
-/// Under what name the session of a namespace is kept. Its value is `null` where the server gave
-/// none: that we were let in is worth remembering too.
+/// Who has the session's id may take its place: it is not printed.
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, stream, joined, pid: _, kept: _, offset, asked } = self;
+        let mut room = f.debug_struct("Room");
+        room.field("name", name)
+            .field("stream", stream)
+            .field("joined", joined)
+            .field("offset", offset)
+            .field("asked", asked);
+        room.finish_non_exhaustive()
+    }
+}
+
+/// Under what name a namespace is kept.
 fn kept_name(namespace: &str) -> String {
     format!("session {namespace}")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::packet::{self, Engine, Kind, Packet, engine, head, is_offset};
 use super::rooms::{Joined, MAX_OFFSET, Room};
 use super::settings::{Offsets, Settings};
-use super::{Limit, MAX_PAYLOAD, binary, outbound, refusal};
+use super::{Limit, binary, outbound, refusal};
 use crate::dialect::declarative::odd;
 use crate::dialect::declarative::roles::clean;
 use crate::dialect::declarative::tape::{Doc, Tape};
@@ -23,8 +23,6 @@ const MAX_PARTS: usize = 1024;
 const MAX_PARTS_BYTES: usize = 16 << 20;
 /// Longest beat that is believed: a server that wants more says nothing of its life.
 const MAX_BEAT: u64 = 24 * 60 * 60 * 1000;
-/// Most of a ping's own words that are sent back.
-const MAX_ECHO: usize = 125;
 
 /// A conversation in Socket.IO.
 #[derive(Debug)]
@@ -43,6 +41,8 @@ pub(super) struct Talk {
     beat: Option<Duration>,
     patience: Option<Duration>,
     parcel: Option<Parcel>,
+    /// What came in place of the open packet.
+    first_words: Option<String>,
     tape: Tape,
 }
 
@@ -110,6 +110,7 @@ impl Talk {
             beat: None,
             patience: None,
             parcel: None,
+            first_words: None,
             tape: Tape::default(),
         }
     }
@@ -117,9 +118,8 @@ impl Talk {
     fn text(&mut self, at: Moment, text: String, findings: &mut Findings) {
         let packet = engine(&text);
         if self.phase == Phase::Opening && !matches!(packet, Engine::Open(_)) {
-            let message = format!("it does not speak Engine.IO 4: its first words were \"{}\"", clean(&text));
-            findings.hang_up(Verdict::Misconfigured, message);
-            return;
+            // It may be noise before the open packet. Where none follows, it says what this is.
+            self.first_words.get_or_insert_with(|| clean(&text));
         }
         match packet {
             Engine::Open(json) => self.opened(at, json, &text, findings),
@@ -127,7 +127,6 @@ impl Talk {
                 findings.hang_up(Verdict::Retry { after: None }, "it closed the Engine.IO session");
             }
             Engine::Ping(words) => {
-                let words = if words.len() <= MAX_ECHO { words } else { "" };
                 findings.acts.push(Act::Send(Frame::Text(format!("3{words}"))));
             }
             Engine::Pong | Engine::Noop => {}
@@ -165,13 +164,9 @@ impl Talk {
             self.beat = beat("pingInterval");
             self.patience = beat("pingTimeout");
             if let Some(limit) = number("maxPayload") {
-                let kept: Arc<str> = limit.to_string().into();
-                if self.given.kept.get(MAX_PAYLOAD) != Some(&kept) {
-                    findings.unit.kept.push((MAX_PAYLOAD.into(), Some(kept)));
-                }
                 self.limit.set(limit);
             }
-            for room in &self.rooms {
+            for room in &mut self.rooms {
                 findings.acts.push(Act::Send(room.connect(&self.settings, &self.given)));
             }
             let patience = self.given.sign_in.map_or(PATIENCE, |sign_in| sign_in.timeout);
@@ -341,9 +336,10 @@ impl Talk {
         let read = tape.read(packet.json).map(|()| tape.doc(packet.json));
         let answer = read.ok().filter(|answer| answer.member("sid").is_some());
         let joining = self.phase == Phase::Joining;
+        let limit = self.limit.get();
         match (self.room(packet.namespace).filter(|room| joining && !room.joined), answer) {
             (Some(room), Some(answer)) => {
-                let joined = room.join(answer, &mut findings.unit);
+                let joined = room.join(answer, limit, &mut findings.unit);
                 self.recovered |= joined == Joined::Recovered;
                 self.lost |= joined == Joined::Lost;
                 if self.rooms.iter().all(|room| room.joined) {
@@ -375,11 +371,6 @@ impl Talk {
     }
 
     fn binary(&mut self, bytes: Vec<u8>, findings: &mut Findings) {
-        if self.phase == Phase::Opening {
-            findings
-                .hang_up(Verdict::Misconfigured, "it does not speak Engine.IO 4: its first frame was binary");
-            return;
-        }
         let Some(parcel) = &mut self.parcel else {
             let payload = Payload::Binary(bytes.into());
             findings.unit.rows.push(NewRow::Event {
@@ -488,7 +479,9 @@ impl Conversation for Talk {
     }
 
     fn pulse(&self) -> Pulse {
-        Pulse { message: false, ws_ping: true, every: None, timeout: self.patience, beat: self.beat }
+        // The server pings by itself: into silence that is longer than it bears we ask, so that a
+        // dead line is noticed soon after a wake too.
+        Pulse { message: false, ws_ping: true, every: self.beat, timeout: self.patience, beat: None }
     }
 
     fn heartbeat(&mut self, _: Moment) -> Option<Frame> {
@@ -503,6 +496,12 @@ impl Conversation for Talk {
         let Some((_, after)) = self.deadline.take_if(|(deadline, _)| *deadline <= at.instant) else {
             return;
         };
+        if let Some(words) = self.first_words.take().filter(|_| self.phase == Phase::Opening) {
+            let mut findings = Findings::default();
+            let message = format!("it does not speak Engine.IO 4: its first words were \"{words}\"");
+            findings.hang_up(Verdict::Misconfigured, message);
+            return findings.into_acts(acts);
+        }
         let step = match self.rooms.iter().find(|room| !room.joined) {
             Some(room) if self.phase == Phase::Joining => format!("CONNECT {}", room.name),
             _ => "open".to_owned(),

@@ -183,13 +183,13 @@ fn a_message_too_large_for_the_server_is_refused_when_it_is_handed_in_also_after
 fn a_server_that_beats_is_dead_after_its_interval_and_its_timeout() {
     let (talk, _) = started(dialect(json!({})).as_ref(), Given::default());
     let pulse = talk.pulse();
-    assert_eq!(pulse.beat.map(|beat| beat.as_secs()), Some(25));
+    assert_eq!(pulse.every.map(|every| every.as_secs()), Some(25));
     assert_eq!(pulse.timeout.map(|timeout| timeout.as_secs()), Some(20));
     let mut talk = dialect(json!({})).converse(Given::default(), 1);
     talk.begin(Moment::default(), &mut Vec::new());
     for odd in [r#"0{"sid":"s","pingInterval":-1,"pingTimeout":1e300}"#] {
         hear(talk.as_mut(), text(odd));
-        assert_eq!((talk.pulse().beat, talk.pulse().timeout), (None, None));
+        assert_eq!((talk.pulse().every, talk.pulse().timeout), (None, None));
     }
 }
 
