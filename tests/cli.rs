@@ -509,8 +509,11 @@ fn dialects_are_listed_shown_and_checked_without_a_daemon() {
     assert_eq!(code(&home.run(&["dialect", "check", "socketio"])), 0);
     let recording = home.folder.path().join("session.jsonl");
     let recording = recording.to_str().expect("text");
-    std::fs::write(recording, "{\"dir\":\"open\"}\n{\"dir\":\"in\",\"text\":\"nonsense\"}\n")
-        .expect("a recording");
+    std::fs::write(
+        recording,
+        "{\"dir\":\"open\"}\n{\"dir\":\"in\",\"text\":\"nonsense\"}\n{\"dir\":\"wait\",\"for\":\"10s\"}\n",
+    )
+    .expect("a recording");
     let replayed = home.run(&["dialect", "replay", "socketio", recording]);
     assert_eq!(code(&replayed), 0);
     assert!(out(&replayed).contains("it does not speak Engine.IO 4"), "{}", out(&replayed));

@@ -14,5 +14,6 @@ mod harness;
 mod home_assistant;
 mod janus;
 mod nchan;
+mod socketio;
 #[path = "../support/mod.rs"]
 mod support;
