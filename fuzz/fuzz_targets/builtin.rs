@@ -18,5 +18,5 @@ static ALL: LazyLock<Vec<Arc<dyn Dialect>>> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let [which, script @ ..] = data else { return };
     let dialect = &ALL[usize::from(*which) % ALL.len()];
-    play(&**dialect, script, Bounds { sends_what_it_takes: true });
+    play(&**dialect, script, Bounds { sends_what_it_takes: true, head: false });
 });
