@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::dialect::Given;
 use crate::dialect::declarative::scalars::{unescape, write_string};
 use crate::dialect::declarative::tape::Doc;
-use crate::model::{Frame, GapReason, NewRow, Unit, Veiled};
+use crate::model::{Frame, GapReason, NewRow, Unit};
 
 /// Longest session id that is kept, in bytes.
 const MAX_PID: usize = 1024;
@@ -51,18 +51,6 @@ pub(super) struct Room {
     offset: Option<String>,
     /// The server was asked to go on.
     asked: bool,
-}
-
-impl fmt::Debug for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The session's name is kept: whoever has it can take the session over.
-        f.debug_struct("Room")
-            .field("name", &self.name)
-            .field("joined", &self.joined)
-            .field("pid", &self.pid.as_ref().map(|_| Veiled))
-            .field("offset", &self.offset)
-            .finish_non_exhaustive()
-    }
 }
 
 /// How the server let us in.
