@@ -106,6 +106,12 @@ impl Server for HomeAssistant {
     const KILL_EVERY: u64 = u64::MAX;
 
     fn kill_and_start(&mut self) {
+        // It saves its users and their tokens a second after they change.
+        let client = format!("http://127.0.0.1:{}/", self.program.port());
+        until_blocking("its users to be on disk", || {
+            let saved = std::fs::read_to_string(self.program.path(".storage/auth")).ok()?;
+            saved.contains(&client).then_some(())
+        });
         self.program.again();
     }
 

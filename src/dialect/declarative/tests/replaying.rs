@@ -63,6 +63,7 @@ out = [{ frame = ["$counter", { "..." = "$data" }, "end"] }]
         (r#"[7,1,"end"]"#, false),
         (r#"[7,1,{"x":2},3,"end"]"#, false),
         (r#"[7,1,{"x":3},"end"]"#, false),
+        (r#"[7,1,{"x":2},"end","more"]"#, false),
     ] {
         let recording = format!(
             "{{\"dir\":\"open\"}}\n{{\"dir\":\"send\",\"type\":\"k\",\"data\":[1,{{\"x\":2}}]}}\n\
