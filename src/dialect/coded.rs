@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Dialect, Problem, socketio};
 
+/// Makes the dialect, with `server.vars`.
+type Load = fn(&Map<String, Value>) -> Result<Arc<dyn Dialect>, Vec<Problem>>;
+
 /// A dialect in code that comes with the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Coded {
@@ -15,7 +18,7 @@ pub struct Coded {
     pub about: &'static str,
     /// A configuration to begin with, all it can be told among it.
     pub text: &'static str,
-    load: fn(&Map<String, Value>) -> Result<Arc<dyn Dialect>, Vec<Problem>>,
+    load: Load,
 }
 
 const ALL: [Coded; 1] = [Coded {

@@ -288,7 +288,7 @@ impl Talk {
                 {
                     let found = match arguments.as_slice() {
                         [one] if !settings.is_list(&kind) => one.find(pointer).map(shown),
-                        _ => pointer.find(&list(&arguments)).map(|json| shown_text(json)),
+                        _ => pointer.find(&list(&arguments)).map(shown_text),
                     };
                     id = found.filter(|id| !id.is_empty() && id != "null");
                 }

@@ -187,10 +187,8 @@ fn a_server_that_beats_is_dead_after_its_interval_and_its_timeout() {
     assert_eq!(pulse.timeout.map(|timeout| timeout.as_secs()), Some(20));
     let mut talk = dialect(json!({})).converse(Given::default(), 1);
     talk.begin(Moment::default(), &mut Vec::new());
-    for odd in [r#"0{"sid":"s","pingInterval":-1,"pingTimeout":1e300}"#] {
-        hear(talk.as_mut(), text(odd));
-        assert_eq!((talk.pulse().every, talk.pulse().timeout), (None, None));
-    }
+    hear(talk.as_mut(), text(r#"0{"sid":"s","pingInterval":-1,"pingTimeout":1e300}"#));
+    assert_eq!((talk.pulse().every, talk.pulse().timeout), (None, None));
 }
 
 #[test]
