@@ -9,13 +9,6 @@ use crate::link::LinkCommand;
 use crate::model::{Appended, Failure, HealthEntry, MessageId, MessageState, Moved, Severity};
 use crate::session::{Change, Output};
 
-/// Who is told of message changes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Watched {
-    waits: bool,
-    changes: bool,
-}
-
 /// Ends of messages by what they are counted as: name and kind.
 pub(super) type Ended = Vec<((&'static str, &'static str), u64)>;
 
@@ -45,9 +38,7 @@ impl Loop {
                 Output::Publish(change) => self.publish(change),
             }
         }
-        for ((name, of), more) in self.ended.drain(..) {
-            self.fanout.count_more(name, of, more);
-        }
+        self.count_ends();
         if !self.stored.is_empty() {
             self.fanout.count_rows(&self.stored);
             self.fanout.tail.append(self.stored.drain(..));
@@ -113,13 +104,13 @@ impl Loop {
         self.look_who_waits();
         let reason = reason.map(str::to_owned);
         self.tell(Outcome { moved: Moved { id: id.clone(), state, attempt: 0, reason }, finished: true });
+        self.count_ends();
     }
 
     /// Once for all that is told after an input: whoever begins to wait later asks the session where the
     /// message is, and that is answered behind this.
     fn look_who_waits(&mut self) {
-        self.watched =
-            Watched { waits: !self.waits.is_empty(), changes: self.fanout.changes.receiver_count() > 0 };
+        self.somebody_waits = !self.waits.is_empty();
     }
 
     fn tell(&mut self, change: Outcome) {
@@ -129,10 +120,11 @@ impl Loop {
         } else if change.finished {
             self.count_end("outbox_ended_total", state.as_str());
         }
-        if self.watched.waits {
+        if self.somebody_waits {
             self.waits.tell(&change);
         }
-        if self.watched.changes {
+        // Asked each time: nothing brings back what a feed missed that began within a turn.
+        if self.fanout.changes.receiver_count() > 0 {
             // Lossy by design: a receiver that lags is told how many it missed.
             let _ = self.fanout.changes.send(change.moved);
         }
@@ -143,6 +135,12 @@ impl Loop {
         match self.ended.iter_mut().find(|(counted, _)| *counted == (name, of)) {
             Some((_, count)) => *count += 1,
             None => self.ended.push(((name, of), 1)),
+        }
+    }
+
+    fn count_ends(&mut self) {
+        for ((name, of), more) in self.ended.drain(..) {
+            self.fanout.count_more(name, of, more);
         }
     }
 

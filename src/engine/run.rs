@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asks::Asks;
 use super::dialing::{Dialled, Dialling};
-use super::effects::{Ended, Watched};
+use super::effects::Ended;
 use super::expiry::Expiry;
 use super::link::{flushed, has_room, receive};
 use super::punctual::Punctual;
@@ -108,7 +108,8 @@ pub(super) struct Loop {
     /// Rows that are on disk, until all outputs of this turn are carried out: readers are woken once.
     pub(super) stored: Vec<Arc<EventRow>>,
     pub(super) link_changed: bool,
-    pub(super) watched: Watched,
+    /// Somebody waited for a message when this turn began.
+    pub(super) somebody_waits: bool,
     /// Counted at the end of the turn.
     pub(super) ended: Ended,
     pub(super) punctual: Punctual,
@@ -145,7 +146,7 @@ pub async fn run(parts: Parts) -> Ending {
         retries: HashMap::new(),
         stored: Vec::new(),
         link_changed: true,
-        watched: Watched::default(),
+        somebody_waits: false,
         ended: Ended::new(),
         punctual: Punctual::new(clock),
         expiry: Expiry::default(),
