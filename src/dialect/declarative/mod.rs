@@ -8,6 +8,7 @@ mod checks;
 mod codec;
 mod compile;
 mod condition;
+mod each;
 mod filing;
 mod filter;
 mod hole;

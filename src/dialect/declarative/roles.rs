@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::filter::duration_of;
-use super::hole::{Base, Said, Scope};
-use super::spec::{Effects, MAX_FRAME_ITEMS, MAX_NAME_BYTES, MAX_NAMES, MAX_STREAMS, Role, Rule, Sentence};
+use super::hole::{Said, Scope};
+use super::spec::{Effects, MAX_NAME_BYTES, MAX_NAMES, MAX_STREAMS, Role, Rule, Sentence};
 use super::talk::{Around, Came, Talk, verdict, words};
 use super::tape::Doc;
 use super::template::Template;
@@ -23,7 +23,7 @@ const MAX_WORDS: usize = 256;
 pub(crate) struct Findings {
     pub(crate) unit: Unit,
     /// Replies that wait for the commit.
-    then: Vec<Frame>,
+    pub(super) then: Vec<Frame>,
     /// Some reply that waits stands for itself alone.
     single: bool,
     pub(crate) acts: Vec<Act>,
@@ -100,7 +100,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// The message's own text.
-fn whole_text(around: Around<'_>) -> String {
+pub(super) fn whole_text(around: Around<'_>) -> String {
     around.message.map_or_else(String::new, |said| match said {
         Said::Doc(doc) => doc.json().to_owned(),
         Said::Raw(text) => text.to_owned(),
@@ -115,46 +115,12 @@ fn present(source: Option<&Template>, scope: &Scope<'_>) -> Option<String> {
 impl Talk {
     /// Carries out `rule` for the message in `around`.
     pub(super) fn apply(&mut self, at: Moment, rule: &Rule, around: Around<'_>, findings: &mut Findings) {
-        let Some(pointer) = &rule.own.each else {
-            let reply = self.effect(at, rule, around, findings);
-            self.role(at, rule, around, findings);
-            self.reply(reply, rule, findings);
-            return;
-        };
-        let items = match around.message {
-            Some(Said::Doc(frame)) => frame.find(pointer).filter(|items| items.json().starts_with('[')),
-            Some(Said::Raw(_)) | None => None,
-        };
-        let lone = Around { message: None, outer: around.message, item: around.item };
-        let Some(items) = items else {
-            self.unrecognised(at, &rule.effects, around, findings);
-            let reply = self.worded(at, rule, lone);
-            return self.reply(reply, rule, findings);
-        };
-        let count = items.items().take(MAX_FRAME_ITEMS + 1).count();
-        let names_item = rule.reply.as_ref().is_some_and(|reply| reply.names(&Base::In));
-        if findings.unit.rows.len() + count > MAX_FRAME_ITEMS {
-            let detail = format!("more than {MAX_FRAME_ITEMS} items in one frame");
-            self.bad(findings, "too_many_items", detail, Frame::Text(whole_text(around)));
-        } else {
-            for item in items.items() {
-                let around = Around { message: Some(Said::Doc(item)), ..lone };
-                self.take_along(at, &rule.effects, around, false, findings);
-                if names_item {
-                    let reply = self.worded(at, rule, around);
-                    self.reply(reply, rule, findings);
-                }
-                self.role(at, rule, around, findings);
-            }
-            if count == 0 {
-                self.take_along(at, &rule.effects, lone, false, findings);
-            }
+        if let Some(pointer) = &rule.own.each {
+            return self.each(at, (rule, pointer), around, findings);
         }
-        // A reply that does not speak of the item answers the frame: it goes out once.
-        if !names_item {
-            let reply = self.worded(at, rule, lone);
-            self.reply(reply, rule, findings);
-        }
+        let reply = self.effect(at, rule, around, findings);
+        self.role(at, rule, around, findings);
+        self.reply(reply, rule, findings);
     }
 
     /// What comes before the role: the names and the cursor, then the words of the reply.
@@ -169,12 +135,12 @@ impl Talk {
         self.worded(at, rule, around)
     }
 
-    fn worded(&mut self, at: Moment, rule: &Rule, around: Around<'_>) -> Option<Frame> {
+    pub(super) fn worded(&mut self, at: Moment, rule: &Rule, around: Around<'_>) -> Option<Frame> {
         let reply = rule.reply.as_ref()?;
         self.say(at, reply, around, None).0
     }
 
-    fn reply(&self, reply: Option<Frame>, rule: &Rule, findings: &mut Findings) {
+    pub(super) fn reply(&self, reply: Option<Frame>, rule: &Rule, findings: &mut Findings) {
         if let Some(frame) = reply {
             if rule.role == Role::Event {
                 findings.then.push(frame);
@@ -291,7 +257,7 @@ impl Talk {
         findings.unit.cursors.push((stream, Some(json)));
     }
 
-    fn role(&mut self, at: Moment, rule: &Rule, around: Around<'_>, findings: &mut Findings) {
+    pub(super) fn role(&mut self, at: Moment, rule: &Rule, around: Around<'_>, findings: &mut Findings) {
         let own = &rule.own;
         let scope = self.scope(at, around);
         let text = |source: &Option<Template>| present(source.as_ref(), &scope);
@@ -429,7 +395,13 @@ impl Talk {
     }
 
     /// A rule took the message for an event, and it lacks what makes one.
-    fn unrecognised(&mut self, at: Moment, effects: &Effects, around: Around<'_>, findings: &mut Findings) {
+    pub(super) fn unrecognised(
+        &mut self,
+        at: Moment,
+        effects: &Effects,
+        around: Around<'_>,
+        findings: &mut Findings,
+    ) {
         let stream = self.stream(effects.stream.as_ref(), &self.scope(at, around));
         let payload = match around.message {
             Some(Said::Raw(text)) => Payload::Text(text.into()),

@@ -29,6 +29,9 @@ pub(crate) const MAX_FILTERS: usize = 8;
 pub(crate) const MAX_STEP_ITEMS: usize = 256;
 /// Most items of one rule's list, and most messages of one frame.
 pub(crate) const MAX_FRAME_ITEMS: usize = 10_000;
+/// Most bytes that the items of one frame may become: each of them can name all of the frame it came in,
+/// so that a frame of megabytes could become gigabytes.
+pub(crate) const MAX_FRAME_MADE: usize = 64 * 1024 * 1024;
 /// Most captured and kept names at one time, each.
 pub(crate) const MAX_NAMES: usize = 64;
 /// Largest captured or kept value, and largest cursor, in bytes.

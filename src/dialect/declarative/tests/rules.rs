@@ -127,6 +127,23 @@ fn each_makes_one_event_per_item_in_one_unit() {
 }
 
 #[test]
+fn items_that_carry_all_of_their_frame_each_have_a_bound() {
+    let text = r#"
+        in = [{ as = "event", each = "/items", type = "/t", data = { all = "$outer" } }]"#;
+    let mut bench = bench(text);
+    let frame = |items: usize| {
+        let pad = "x".repeat(64 * 1024);
+        format!(r#"{{"pad":"{pad}","items":[{}{{"t":"a"}}]}}"#, r#"{"t":"a"},"#.repeat(items - 1))
+    };
+    assert_eq!(rows(&bench.frame(&frame(100))).len(), 100);
+    let acts = bench.frame(&frame(2_000));
+    assert_eq!(rows(&acts), ["bad|too_many_items"]);
+    let [Act::Store { unit, .. }] = &acts[..] else { panic!("{acts:?}") };
+    let NewRow::Bad { frame: kept, .. } = &unit.rows[0] else { panic!("{unit:?}") };
+    assert_eq!(*kept, Frame::Text(frame(2_000).as_str().into()), "all of it can be looked at");
+}
+
+#[test]
 fn a_reply_that_names_the_item_goes_out_for_each() {
     let mut bench = bench(r#"in = [{ as = "event", each = "/items", type = "t", reply = ["$in"] }]"#);
     let acts = bench.frame(r#"{"items":[1,2]}"#);
