@@ -7,6 +7,7 @@
 //! is acknowledged, what cannot be read is a bad row, and nothing is dropped.
 
 mod binary;
+mod findings;
 mod outbound;
 mod packet;
 mod refusal;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::findings::Findings;
 use super::packet::{self, Engine, Kind, Packet, engine, head, is_offset};
 use super::rooms::{Joined, MAX_OFFSET, Room};
 use super::settings::{Offsets, Settings};
@@ -12,7 +13,7 @@ use crate::dialect::declarative::roles::clean;
 use crate::dialect::declarative::tape::{Doc, Tape};
 use crate::dialect::{About, Act, Conversation, Encoded, Given, Outgoing, Pulse};
 use crate::model::json::compact;
-use crate::model::{Delivery, Failure, Frame, Instant, Moment, NewRow, Payload, Refusal, Unit, Verdict};
+use crate::model::{Delivery, Failure, Frame, Instant, Moment, NewRow, Payload, Refusal, Verdict};
 
 /// How long the server may take for its open packet, and then for its answers to our CONNECTs
 /// (`auth.reply_timeout` stands over the latter).
@@ -64,33 +65,6 @@ struct Parcel {
     wanted: usize,
     parts: Vec<Vec<u8>>,
     bytes: usize,
-}
-
-/// What one frame comes to.
-#[derive(Debug, Default)]
-struct Findings {
-    unit: Unit,
-    then: Vec<Frame>,
-    acts: Vec<Act>,
-}
-
-impl Findings {
-    fn bad(&mut self, reason: &'static str, detail: impl Into<String>, frame: Frame) {
-        self.unit.rows.push(NewRow::Bad { reason, detail: detail.into(), frame });
-    }
-
-    /// What is stored comes first, so that nothing else of the frame outruns it.
-    fn into_acts(self, acts: &mut Vec<Act>) {
-        if !self.unit.is_empty() || !self.then.is_empty() {
-            acts.push(Act::Store { unit: self.unit, then: self.then, cumulative: false });
-        }
-        acts.extend(self.acts);
-    }
-
-    fn hang_up(&mut self, verdict: Verdict, message: impl Into<String>) {
-        let message = Some(message.into());
-        self.acts.push(Act::HangUp(Failure::Ruled { verdict, code: None, message }));
-    }
 }
 
 impl Talk {
