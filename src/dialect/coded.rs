@@ -21,9 +21,6 @@ pub struct Coded {
     load: Load,
 }
 
-/// Makes a dialect of `server.vars`, or says what is wrong with them.
-type Load = fn(&Map<String, Value>) -> Result<Arc<dyn Dialect>, Vec<Problem>>;
-
 const ALL: [Coded; 1] = [Coded {
     name: socketio::NAME,
     about: socketio::ABOUT,
