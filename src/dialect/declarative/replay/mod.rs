@@ -4,6 +4,7 @@ mod coded;
 mod desk;
 mod fit;
 mod stage;
+mod told;
 mod transcript;
 
 use std::sync::Arc;

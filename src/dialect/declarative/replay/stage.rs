@@ -9,6 +9,7 @@ use super::super::value::Value;
 use super::super::{codec, roles};
 use super::coded::{came_of, tells};
 use super::desk::{Desk, Watcher};
+use super::told::{blank, dir, link, spelled};
 use super::transcript::{Entry, Expected, Line, Message, Open, Recorded, Set};
 use super::{Played, Replay, ReplayLine};
 use crate::dialect::{Act, Conversation, Dialect, Given, Outgoing};
@@ -484,38 +485,6 @@ impl<'t> Stage<'t> {
         }
         self.result
     }
-}
-
-const fn blank(line: usize, dir: &'static str) -> ReplayLine {
-    ReplayLine { line, dir, came_to: Vec::new(), mismatches: Vec::new(), notes: Vec::new() }
-}
-
-const fn dir(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Set(_) => "set",
-        Entry::Open(_) => "open",
-        Entry::Refused { .. } => "refused",
-        Entry::In(_) => "in",
-        Entry::Out(_) => "out",
-        Entry::Send(_) => "send",
-        Entry::Close { .. } => "close",
-        Entry::Wait(_) => "wait",
-        Entry::Expect(_) => "expect",
-    }
-}
-
-fn link(state: LinkState) -> Came {
-    Came { to: "link", kind: Some(state.as_str().to_owned()), ..Came::default() }
-}
-
-/// An outcome in one line; never its content, which may be secret.
-fn spelled(came: &Came) -> String {
-    let mut text = came.to.to_owned();
-    for part in [&came.kind, &came.code, &came.message].into_iter().flatten() {
-        text.push(' ');
-        text.push_str(part);
-    }
-    text
 }
 
 fn shown(due: &Due) -> String {

@@ -1,7 +1,9 @@
 //! `holdline dialect record`: a session with a server, written down so that it replays.
 
+mod input;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +21,11 @@ use crate::config::{self, Config, DialectChoice, Environment, Sources};
 use crate::daemon;
 use crate::daemon::record::Recording;
 use crate::dialect::declarative::{self, Handed};
-use crate::dialect::record::{MOST_BYTES, MOST_LINES, Told, Transcript, message};
+use crate::dialect::record::{MOST_BYTES, MOST_LINES, Told, Transcript};
 use crate::dialect::{self, Problem, builtin, coded};
 use crate::model::{self, LinkState, LinkStatus, MessageState, Moved};
+
+use self::input::{next_line, standard_input, typed};
 
 const EXAMPLES: &str = r#"Examples:
   holdline dialect record mine.toml first.jsonl --url wss://HOST/PATH --token-file token
@@ -30,10 +34,6 @@ const EXAMPLES: &str = r#"Examples:
 
 /// Lines that wait to be shown; more are recorded, but not shown.
 const TO_SHOW: usize = 1_024;
-/// Messages of standard input that wait for their turn.
-const TO_SEND: usize = 16;
-/// Longest line of standard input: more than any server takes.
-const MOST_INPUT: u64 = 64 << 20;
 /// How much of a frame is shown; `-v` shows all of it.
 const SHOWN: usize = 160;
 
@@ -99,21 +99,6 @@ pub(super) fn run(args: &Args, shell: &mut Shell) -> Outcome {
     // A read of standard input or of a file may not end by itself.
     runtime.shutdown_background();
     outcome
-}
-
-fn typed(words: &[String]) -> Result<Vec<Handed>, Failed> {
-    words
-        .chunks(2)
-        .map(|pair| {
-            let [kind, data] = pair else { return Err(Failed::usage("--send takes a type and its data")) };
-            let data = serde_json::from_str::<&serde_json::value::RawValue>(data).map_err(|error| {
-                Failed::usage(format!("the data of --send {} is not JSON: {error}", plain(kind)))
-                    .hint(r#"write it as JSON, a text as '"text"'"#)
-            })?;
-            message(&format!("{{\"type\":{},\"data\":{data}}}", Value::from(kind.as_str())))
-                .map_err(Failed::usage)
-        })
-        .collect()
 }
 
 /// What is in force: the profile's configuration, or what the command line says; with the dialect
@@ -365,46 +350,6 @@ async fn hand_in(recording: &Recording, message: Handed, shell: &mut Shell) {
             text.push_str(&format!("\n  hint: {}", plain(&refusal.hint)));
         }
         shell.note(&text);
-    }
-}
-
-/// Lines of standard input, read by a thread of its own: nothing else waits for a person's typing.
-fn standard_input() -> Option<mpsc::Receiver<Result<Handed, String>>> {
-    let (read, lines) = mpsc::channel(TO_SEND);
-    let reading = move || {
-        let mut input = io::stdin().lock();
-        loop {
-            let mut line = String::new();
-            let taken = match input.by_ref().take(MOST_INPUT).read_line(&mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(taken) => taken as u64,
-            };
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let handed = if taken == MOST_INPUT {
-                Err("a line of standard input has more than 64 MiB".to_owned())
-            } else {
-                message(line).map_err(|why| {
-                    format!("a line is a message like {{\"type\":\"chat\",\"data\":{{}}}}: {why}")
-                })
-            };
-            if read.blocking_send(handed).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(reading).ok()?;
-    Some(lines)
-}
-
-async fn next_line(
-    lines: &mut Option<mpsc::Receiver<Result<Handed, String>>>,
-) -> Option<Result<Handed, String>> {
-    match lines {
-        Some(lines) => lines.recv().await,
-        None => std::future::pending().await,
     }
 }
 
