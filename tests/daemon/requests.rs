@@ -279,7 +279,7 @@ async fn a_dialect_of_a_file_says_what_the_reply_is() {
         })
         .start()
         .await;
-    let dialect = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dialect/graphql-ws/dialect.toml");
+    let dialect = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dialect/builtin/graphql-ws.toml");
     let url = server.url();
     let daemon = blocking(move || {
         let mut daemon = Daemon::prepare("");
