@@ -1,7 +1,6 @@
 //! nginx as people put it before a server: TLS, and a line that is quiet for a second is dropped without a word.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -9,9 +8,8 @@ use crate::graphql_ws::{GraphqlWs, TOKEN, config, resuming};
 use crate::harness::cutter::Cutter;
 use crate::harness::program::Program;
 use crate::harness::stream::Server as _;
-use crate::harness::{daemon, everything, npm_installed, wait_for_status};
+use crate::harness::{daemon, everything, nginx, npm_installed, wait_for_status};
 use crate::support::needs;
-use crate::support::tls::{Authority, Validity};
 use crate::support::until_blocking;
 
 fn installed() -> bool {
@@ -20,20 +18,7 @@ fn installed() -> bool {
 
 /// The front, and the file with who vouches for it.
 fn front(server: u16) -> (Program, std::path::PathBuf) {
-    let authority = Authority::new();
-    let identity = authority.issue_for(&["127.0.0.1"], Validity::Now);
-    let program = Program::start(
-        move |port, folder| {
-            std::fs::write(folder.join("cert.pem"), &identity.cert).expect("a file");
-            std::fs::write(folder.join("key.pem"), &identity.key).expect("a file");
-            std::fs::write(folder.join("nginx.conf"), nginx(port, server, folder)).expect("a file");
-        },
-        |_, folder| {
-            let mut command = Command::new("nginx");
-            command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
-            command
-        },
-    );
+    let (program, authority) = nginx::behind_tls(move |port, folder| nginx(port, server, folder));
     let ca = program.path("ca.pem");
     authority.write_to(&ca);
     (program, ca)

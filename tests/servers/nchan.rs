@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::{Message, client};
 use crate::harness::cutter::Cutter;
 use crate::harness::program::{Program, free_port};
 use crate::harness::stream::{Arrival, Scale, Server, run};
-use crate::harness::{daemon, everything, http, recovers_with_another_token, shown, wait_for_status};
+use crate::harness::{daemon, everything, http, nginx, recovers_with_another_token, shown, wait_for_status};
 use crate::support::daemon::Daemon;
-use crate::support::tls::{Authority, Validity};
+use crate::support::tls::Authority;
 use crate::support::{needs, until_blocking};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
@@ -40,20 +40,7 @@ struct Nchan {
 impl Nchan {
     fn start() -> Self {
         let inside = free_port();
-        let authority = Authority::new();
-        let identity = authority.issue_for(&["127.0.0.1"], Validity::Now);
-        let program = Program::start(
-            move |port, folder| {
-                std::fs::write(folder.join("cert.pem"), &identity.cert).expect("a file");
-                std::fs::write(folder.join("key.pem"), &identity.key).expect("a file");
-                std::fs::write(folder.join("nginx.conf"), nginx(port, inside, folder)).expect("a file");
-            },
-            |_, folder| {
-                let mut command = Command::new("nginx");
-                command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
-                command
-            },
-        );
+        let (program, authority) = nginx::behind_tls(move |port, folder| nginx(port, inside, folder));
         Self { program, inside, listener: Listener::start(inside), authority }
     }
 

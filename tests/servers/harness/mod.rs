@@ -5,6 +5,7 @@
 
 pub(crate) mod cutter;
 pub(crate) mod http;
+pub(crate) mod nginx;
 pub(crate) mod program;
 pub(crate) mod stream;
 
