@@ -2,6 +2,8 @@
 //!
 //! The causes stay inside; what other rooms use are the decisions: [`Failure::verdict`],
 //! [`Failure::reason_kind`], the sentence ([`std::fmt::Display`]) and [`Failure::hint`].
+//!
+//! Long, for all causes and the decisions on each stand together: a new cause is one file's change.
 
 use std::fmt;
 use std::time::Duration;

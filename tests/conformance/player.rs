@@ -1,5 +1,7 @@
 //! Plays a script through the real session: what the dialect makes of frames, what the session
 //! makes of that, a store that remembers, and virtual time.
+//!
+//! Long, for it is one loop over one state; what is looked for in it are the files beside it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! The plans of all three service managers, built wherever this is tested.
+//!
+//! Long, for each verb is planned for all three, with tidy and with hostile surroundings.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

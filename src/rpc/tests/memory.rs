@@ -1,4 +1,6 @@
 //! A backend in memory, for tests of this room and of the contract.
+//!
+//! Long, for it implements the whole of one trait over one state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,6 @@
 //! States, delays, reasons; heartbeat.
+//!
+//! Long, for each rule is a short test of its own; what they share is in the module above.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! Messages: order, confirmation, resends, ends.
+//!
+//! Long, for each rule of a message's way is a short test of its own; what they share is in the module above.
 
 use super::*;
 
