@@ -140,6 +140,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_tungstenite", &["link", "dev_server"]),
     ("toml", &["config", "dialect"]),
     ("tracing_subscriber", &["daemon"]),
+    ("unicode_width", &["model"]),
     ("uuid", &["model", "clock", "dialect", "store"]),
     ("widestring", &["ipc"]),
     ("winsafe", &["ipc"]),

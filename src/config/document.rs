@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::modes::{OpenFault, only_we_write, open_regular, plain};
-use super::problem::excerpt;
 use super::{MAX_FILE, Problem, units};
+use crate::model::Excerpt;
 
 /// The text of the file, and where it came from.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ fn refused(path: &Path, fault: OpenFault) -> Problem {
 fn not_utf8(path: &Path, fault: std::string::FromUtf8Error) -> Problem {
     let valid = fault.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(&fault.as_bytes()[..valid]).into_owned();
-    let (line, column, _) = excerpt(&text, &(valid..valid), &[]);
+    let (line, column, _) = Excerpt::of(&text, &(valid..valid), &[]);
     Problem {
         line: Some(line),
         column: Some(column),

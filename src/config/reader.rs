@@ -14,9 +14,9 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 use super::kinds::Visible;
 use super::paths::Environment;
-use super::problem::{Excerpt, excerpt, excerpt_inside};
 use super::section::Section;
 use super::{MAX_PROBLEMS, Problem, Severity, written};
+use crate::model::Excerpt;
 
 /// Who said what a value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(super) fn place(
     span: &Range<usize>,
     hidden: &[Range<usize>],
 ) -> Problem {
-    let cut = excerpt(&document.text, span, hidden);
+    let cut = Excerpt::of(&document.text, span, hidden);
     placed(&mut problem, cut);
     problem
 }
@@ -246,7 +246,7 @@ impl<'d> Reader<'d> {
                 if problem.file.is_none() { problem.in_file(&self.document.path) } else { problem };
             match span {
                 Some(span) if inside => {
-                    placed(&mut problem, excerpt_inside(&self.document.text, &span, &self.hidden));
+                    placed(&mut problem, Excerpt::inside(&self.document.text, &span, &self.hidden));
                     problem
                 }
                 Some(span) => place(problem, self.document, &span, &self.hidden),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::model::Excerpt;
+
 /// How much a [`Problem`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +36,9 @@ pub struct Problem {
     pub message: String,
     /// What to do. Empty where the message says it.
     pub advice: String,
+    /// The line with the place, where the file has one. Programs have `line` and `column`.
+    #[serde(skip)]
+    pub excerpt: Option<Excerpt>,
 }
 
 impl Problem {
@@ -54,6 +59,7 @@ impl Problem {
             rule: None,
             message: message.into(),
             advice: advice.into(),
+            excerpt: None,
         }
     }
 

@@ -4,6 +4,8 @@
 //! decisions that belong to them (what a failure means, which state is final), nothing else.
 
 mod event;
+#[cfg(feature = "daemon")]
+mod excerpt;
 mod failure;
 mod id;
 pub mod json;
@@ -24,6 +26,8 @@ mod traffic;
 pub mod words;
 
 pub use event::{Event, EventRow, Gap, GapReason, QuarantineEntry, RowKind};
+#[cfg(feature = "daemon")]
+pub use excerpt::Excerpt;
 pub use failure::{ConnectFault, CredentialFault, Failure, TlsFault, Validity, Verdict};
 pub use id::{Epoch, MessageId, MessageIdError, Place, Seq};
 pub use link::{LinkState, Reason, ReasonKind, Transition};

@@ -146,8 +146,18 @@ fn replay(file: &Path, transcript: &Path, lenient: bool, shell: &mut Shell) -> O
 
 /// The dialect, or the recording, cannot be used at all.
 fn unusable(what: &str, problems: &[Problem]) -> Failed {
-    let lines: Vec<String> = problems.iter().map(|problem| plain(&problem.to_string())).collect();
+    let lines: Vec<String> = problems.iter().map(told).collect();
     Failed::new(Exit::Failure, what).detail(lines.join("\n"))
+}
+
+/// What is wrong, in a line that editors jump by, and below it the place in the file.
+fn told(problem: &Problem) -> String {
+    let mut text = plain(&problem.to_string());
+    if let Some(excerpt) = &problem.excerpt {
+        text.push('\n');
+        text.push_str(&excerpt.under(problem.line));
+    }
+    text
 }
 
 /// What each line of a recording came to, for people, then how it stands.
@@ -184,7 +194,7 @@ fn read(file: &Path) -> Result<(String, String), Failed> {
     })
 }
 
-/// What a check found, for people: a line for each problem, then how it stands.
+/// What a check found, for people: each problem with its place, then how it stands.
 fn verdict(checked: &Checked, name: &str) -> String {
     let mut text = String::new();
     let mut errors = 0;
@@ -194,7 +204,7 @@ fn verdict(checked: &Checked, name: &str) -> String {
             Grade::Warning => styled(WAITING, "▲"),
         };
         errors += u64::from(problem.is_error());
-        text.push_str(&format!("{mark} {}\n", plain(&problem.to_string())));
+        text.push_str(&format!("{mark} {}\n", told(problem)));
     }
     let warnings = checked.problems.len() as u64 - errors;
     let name = plain(name);
@@ -237,5 +247,6 @@ mod tests {
         let bad = said("dialect = 1\nnonsense = true\n");
         assert!(bad.starts_with("✖ mine.toml:"), "{bad}");
         assert!(bad.contains("cannot be used: "), "{bad}");
+        assert!(bad.contains("\n  |\n2 | nonsense = true\n  | ^^^^^^^^\n"), "{bad}");
     }
 }

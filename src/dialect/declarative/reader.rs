@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::problem::{Grade, Problem, nearest};
+use crate::model::Excerpt;
 
 /// A TOML value with its place.
 pub(crate) type Item<'i> = Spanned<DeValue<'i>>;
@@ -30,18 +31,12 @@ impl<'s> Notes<'s> {
     }
 
     fn note(&mut self, severity: Grade, code: &'static str, at: usize, message: String, advice: String) {
-        let before = self.source.get(..at).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        self.problems.push(Problem {
-            code,
-            severity,
-            file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            rule: self.rule.clone(),
-            message,
-            advice,
-        });
+        let span = at..at + extent(self.source.get(at..).unwrap_or_default());
+        let (line, column, excerpt) = Excerpt::inside(self.source, &span, &[]);
+        let rule = self.rule.clone();
+        let excerpt = Some(excerpt);
+        let file = self.file.to_owned();
+        self.problems.push(Problem { code, severity, file, line, column, rule, message, advice, excerpt });
     }
 
     pub(crate) fn error(
@@ -207,6 +202,50 @@ impl<'t, 'i> Keys<'t, 'i> {
             })
             .collect()
     }
+}
+
+/// How many bytes of the first line of `source` belong to the key, the value or the header it begins with.
+fn extent(source: &str) -> usize {
+    let line = source.lines().next().unwrap_or_default();
+    let mut open = 0_usize;
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        let end = at + c.len_utf8();
+        match (quote, c) {
+            (Some('"'), '\\') if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (Some(mark), _) if mark == c && !escaped => {
+                quote = None;
+                if open == 0 {
+                    return end;
+                }
+            }
+            (Some(_), _) => {}
+            // A text of several lines goes on at least to the end of this one.
+            (None, '"' | '\'') if line[at..].starts_with(if c == '"' { "\"\"\"" } else { "'''" }) => {
+                return line.len();
+            }
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | '{') => open += 1,
+            (None, ']' | '}') if open <= 1 => return if open == 0 { at } else { end },
+            (None, ']' | '}') => open -= 1,
+            (None, '#') => return line[..at].trim_end().len(),
+            (None, '.')
+                if open == 0
+                    && !line.starts_with(|first: char| first.is_ascii_digit() || "+-".contains(first)) =>
+            {
+                return at;
+            }
+            (None, ',' | '=') if open == 0 => return at,
+            (None, c) if open == 0 && c.is_whitespace() => return at,
+            (None, _) => {}
+        }
+        escaped = false;
+    }
+    line.trim_end().len()
 }
 
 /// A TOML scalar as JSON text; none for what is none, or what JSON cannot say (`nan`).

@@ -250,6 +250,39 @@ fn every_check_names_the_place_the_rule_and_a_way_out() {
     }
 }
 
+/// What is marked in the line below a problem is what is wrong, and all of it.
+#[test]
+fn the_line_of_a_problem_is_shown_with_the_key_the_value_or_the_header_marked() {
+    for (text, marked) in [
+        ("codec = \"jsn\" # or raw", "\"jsn\""),
+        ("codec = 'js\"n'", "'js\"n'"),
+        ("codec = \"j\\\"n\"", "\"j\\\"n\""),
+        ("window = -1.5", "-1.5"),
+        ("window = [1, \"]\"] # none", "[1, \"]\"]"),
+        ("in = [{ as = \"event\", typ = \"/t\", type = \"/t\" }]", "typ"),
+        ("connect.subprotocol.x = 1", "subprotocol"),
+        ("[connect]\nsubprotocol = [\"x\"]", "subprotocol"),
+        ("[[in]]\ntype = \"t\"", "[[in]]"),
+        (
+            "in = [\n  { type = \"t\", when = { \"/a\" = 1 } }, # first\n]",
+            "{ type = \"t\", when = { \"/a\" = 1 } }",
+        ),
+        ("[[start]]\nsend = \"\"\"$now! # and\nmore\"\"\"", "\"\"\"$now! # and"),
+        ("about = \"世界\"\nvars = { \"世\" = 1, a = 1979-05-27 }", "1979-05-27"),
+    ] {
+        let text = format!("dialect = 1\n{text}");
+        let problems = check(&text, "t");
+        let excerpts: Vec<_> =
+            problems.iter().filter_map(|it| Some(it.excerpt.as_ref()?.under(it.line))).collect();
+        let line = text.lines().find(|line| line.contains(marked)).expect("there");
+        let begin = line.find(marked).expect("there");
+        let wide = |text: &str| text.chars().map(|c| if c > '\u{2e80}' { 2 } else { 1 }).sum::<usize>();
+        let carets = format!("| {}{}", " ".repeat(wide(&line[..begin])), "^".repeat(wide(marked)));
+        let shows = |excerpt: &&String| excerpt.contains(marked) && excerpt.ends_with(&carets);
+        assert!(excerpts.iter().any(|it| shows(&it)), "{text}\n{marked}\n{}", excerpts.join("\n"));
+    }
+}
+
 /// What only the configuration decides is told with its place in the file as well.
 #[test]
 fn what_the_configuration_lacks_is_told_with_the_place_that_wants_it() {
