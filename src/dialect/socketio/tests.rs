@@ -1,11 +1,13 @@
 //! What no recording shows: limits, garbage, what outlasts a connection.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::load;
-use crate::dialect::{About, Act, Conversation, Dialect, Given, Outgoing};
-use crate::model::{ErrorKind, Frame, Instant, MessageId, Moment, NewRow, Payload, Unit};
+use crate::dialect::{About, Act, Conversation, Dialect, Given, Outgoing, SignIn};
+use crate::model::{ErrorKind, Failure, Frame, Instant, MessageId, Moment, NewRow, Payload, Unit, Verdict};
 
 const OPEN: &str = r#"0{"sid":"s","pingInterval":25000,"pingTimeout":20000,"maxPayload":200}"#;
 
@@ -105,6 +107,8 @@ fn which_last_arguments_are_offsets_can_be_said() {
     for (wanted, frame, id) in [
         ("known", r#"42["a",1,"PgWoJyS"]"#, Some("PgWoJyS")),
         ("known", r#"42["a",1,"custom:7"]"#, None),
+        // Its acknowledgement is awaited, and such events have none.
+        ("known", r#"4217["a",1,"PgWoJyS"]"#, None),
         ("last", r#"42["a",1,"custom:7"]"#, Some("custom:7")),
         ("never", r#"42["a",1,"PgWoJyS"]"#, None),
     ] {
@@ -116,6 +120,11 @@ fn which_last_arguments_are_offsets_can_be_said() {
         assert_eq!(found.as_deref(), id, "{wanted} {frame}");
         assert_eq!(payload == &json_payload("1"), id.is_some(), "an offset is no data");
     }
+    let (mut talk, _) = started(dialect(json!({ "offset": "last" })).as_ref(), Given::default());
+    for (length, taken) in [(256, true), (257, false)] {
+        let units = units(&hear(talk.as_mut(), text(&format!(r#"42["a","{}"]"#, "o".repeat(length)))));
+        assert_eq!(units[0].cursors.len(), usize::from(taken), "an offset of {length} bytes");
+    }
 }
 
 #[test]
@@ -124,14 +133,197 @@ fn what_is_kept_of_one_connection_is_what_the_next_one_asks_with() {
     let (mut talk, mut acts) = started(dialect.as_ref(), Given::default());
     acts.extend(hear(talk.as_mut(), text(r#"42["a","PgWoJyS"]"#)));
     let mut given = Given::default();
-    for unit in units(&acts) {
-        given.kept.extend(unit.kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        given.cursors.extend(unit.cursors.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    }
+    put_down(&mut given, &acts);
     let (_, acts) = started(dialect.as_ref(), given);
-    let asked = acts.iter().find_map(|act| if let Act::Send(frame) = act { Some(frame) } else { None });
-    assert_eq!(asked, Some(&text(r#"40{"pid":"p","offset":"PgWoJyS"}"#)));
+    assert_eq!(sent(&acts), [&text(r#"40{"pid":"p","offset":"PgWoJyS"}"#)]);
     assert!(matches!(acts.last(), Some(Act::Started { resumed: Some(true) })), "{acts:?}");
+}
+
+/// What the next connection is given, with what these acts put on disk.
+fn put_down(given: &mut Given, acts: &[Act]) {
+    for unit in units(acts) {
+        for (stored, new) in [(&mut given.kept, unit.kept), (&mut given.cursors, unit.cursors)] {
+            for (name, value) in new {
+                match value {
+                    Some(value) => stored.insert(name, value),
+                    None => stored.remove(&name),
+                };
+            }
+        }
+    }
+}
+
+fn sent(acts: &[Act]) -> Vec<&Frame> {
+    acts.iter().filter_map(|act| if let Act::Send(frame) = act { Some(frame) } else { None }).collect()
+}
+
+fn gaps(acts: &[Act]) -> usize {
+    let rows = units(acts).into_iter().flat_map(|unit| unit.rows);
+    rows.filter(|row| matches!(row, NewRow::Gap { .. })).count()
+}
+
+#[test]
+fn a_session_that_was_lost_is_followed_by_another_that_is_asked_for_next() {
+    let dialect = dialect(json!({}));
+    let mut given = Given::default();
+    let mut asked = Vec::new();
+    for pid in ["p1", "p2", "p2"] {
+        let mut talk = dialect.converse(given.clone(), 1);
+        let mut acts = Vec::new();
+        talk.begin(Moment::default(), &mut acts);
+        for frame in [OPEN, &format!(r#"40{{"sid":"x","pid":"{pid}"}}"#), r#"42["a","PgWoJyS"]"#] {
+            acts.extend(hear(talk.as_mut(), text(frame)));
+        }
+        put_down(&mut given, &acts);
+        asked.push((sent(&acts)[0].clone(), gaps(&acts)));
+    }
+    let ask = |pid: &str| text(&format!(r#"40{{"pid":"{pid}","offset":"PgWoJyS"}}"#));
+    assert_eq!(asked, [(text("40"), 0), (ask("p1"), 1), (ask("p2"), 0)]);
+}
+
+#[test]
+fn a_session_that_was_not_asked_for_is_not_resumed() {
+    let dialect = dialect(json!({}));
+    let mut given = Given::default();
+    // No event came that had an offset.
+    let (_, acts) = started(dialect.as_ref(), Given::default());
+    put_down(&mut given, &acts);
+    let (_, acts) = started(dialect.as_ref(), given);
+    assert_eq!((sent(&acts), gaps(&acts)), (vec![&text("40")], 1));
+    assert!(matches!(acts.last(), Some(Act::Started { resumed: Some(false) })), "{acts:?}");
+}
+
+#[test]
+fn a_session_id_that_is_too_long_is_not_kept() {
+    for (length, kept) in [(1024, true), (1025, false)] {
+        let mut talk = dialect(json!({})).converse(Given::default(), 1);
+        talk.begin(Moment::default(), &mut Vec::new());
+        hear(talk.as_mut(), text(OPEN));
+        let pid = "p".repeat(length);
+        let acts = hear(talk.as_mut(), text(&format!(r#"40{{"sid":"x","pid":"{pid}"}}"#)));
+        let held = units(&acts)
+            .iter()
+            .flat_map(|unit| &unit.kept)
+            .any(|(_, value)| value.as_ref().is_some_and(|value| value.contains(&pid)));
+        assert_eq!(held, kept, "{length} bytes");
+    }
+}
+
+/// Joins both namespaces, each with this answer; all acts.
+fn join_both(given: Given, home: &str, admin: &str) -> (Box<dyn Conversation>, Vec<Act>) {
+    let mut talk = dialect(json!({ "namespaces": ["/", "/admin"] })).converse(given, 1);
+    let mut acts = Vec::new();
+    talk.begin(Moment::default(), &mut acts);
+    for frame in [OPEN, &format!("40{home}"), &format!("40/admin,{admin}")] {
+        acts.extend(hear(talk.as_mut(), text(frame)));
+    }
+    (talk, acts)
+}
+
+#[test]
+fn two_namespaces_may_give_their_events_the_same_offset() {
+    let pid = r#"{"sid":"x","pid":"p"}"#;
+    let (mut talk, _) = join_both(Given::default(), pid, pid);
+    let streams: Vec<String> = [r#"42["a",1,"PgWoJyS"]"#, r#"42/admin,["a",1,"PgWoJyS"]"#]
+        .into_iter()
+        .flat_map(|frame| units(&hear(talk.as_mut(), text(frame))))
+        .map(|unit| {
+            let NewRow::Event { stream, id: Some(_), .. } = &unit.rows[0] else { panic!("{unit:?}") };
+            assert_eq!(*stream, unit.cursors[0].0);
+            stream.to_string()
+        })
+        .collect();
+    // An id is known within its stream alone.
+    assert_eq!(streams, ["", "/admin"]);
+}
+
+#[test]
+fn where_one_namespace_of_two_goes_on_the_session_as_a_whole_does_not() {
+    let pid = r#"{"sid":"x","pid":"p"}"#;
+    let (mut talk, mut acts) = join_both(Given::default(), pid, pid);
+    acts.extend(hear(talk.as_mut(), text(r#"42["a","PgWoJyS"]"#)));
+    acts.extend(hear(talk.as_mut(), text(r#"42/admin,["a","PgWoJyS"]"#)));
+    let mut given = Given::default();
+    put_down(&mut given, &acts);
+    for (home, admin, gone_on) in [("p", "p", true), ("p", "q", false), ("q", "p", false)] {
+        let answer = |pid: &str| format!(r#"{{"sid":"x","pid":"{pid}"}}"#);
+        let (_, acts) = join_both(given.clone(), &answer(home), &answer(admin));
+        assert!(
+            matches!(acts.last(), Some(Act::Started { resumed: Some(resumed) }) if *resumed == gone_on),
+            "{home} {admin}: {acts:?}"
+        );
+        assert_eq!(gaps(&acts), usize::from(!gone_on), "{home} {admin}");
+    }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_kept_and_end_nothing() {
+    let pid = r#"{"sid":"x","pid":"p"}"#;
+    let is_odd = |acts: &[Act]| {
+        let kept = |unit: &Unit| matches!(unit.rows[..], [NewRow::Bad { reason: "unexpected_packet", .. }]);
+        matches!(acts, [Act::Store { unit, .. }] if kept(unit) && unit.kept.is_empty())
+    };
+    // While the second namespace is still to answer.
+    let mut talk = dialect(json!({ "namespaces": ["/", "/admin"] })).converse(Given::default(), 1);
+    talk.begin(Moment::default(), &mut Vec::new());
+    hear(talk.as_mut(), text(OPEN));
+    hear(talk.as_mut(), text(&format!("40{pid}")));
+    for frame in
+        [OPEN, r#"40{"sid":"y","pid":"q"}"#, r#"40/other,{"sid":"y"}"#, r#"44/other,{"message":"no"}"#]
+    {
+        let acts = hear(talk.as_mut(), text(frame));
+        assert!(is_odd(&acts), "{frame}: {acts:?}");
+    }
+    let acts = hear(talk.as_mut(), text(&format!("40/admin,{pid}")));
+    assert!(matches!(acts.last(), Some(Act::Started { .. })), "{acts:?}");
+    // And behind the start.
+    for frame in [OPEN, r#"40{"sid":"y","pid":"q"}"#, r#"44{"message":"not authorized"}"#] {
+        let acts = hear(talk.as_mut(), text(frame));
+        assert!(is_odd(&acts), "{frame}: {acts:?}");
+    }
+    assert!(hear(talk.as_mut(), text("41/other,")).is_empty(), "a namespace that is none of ours");
+}
+
+#[test]
+fn a_server_that_opens_or_lets_in_without_a_session_speaks_another_version() {
+    let misconfigured = |acts: &[Act]| match acts {
+        [Act::HangUp(Failure::Ruled { verdict: Verdict::Misconfigured, message: Some(message), .. })] => {
+            message.clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut talk = dialect(json!({})).converse(Given::default(), 1);
+    talk.begin(Moment::default(), &mut Vec::new());
+    let said = misconfigured(&hear(talk.as_mut(), text(r#"0{"pingInterval":25000}"#)));
+    assert!(said.contains("Engine.IO 4"), "{said}");
+    for answer in ["40", "40{}", r#"40{"pid":"p"}"#] {
+        let mut talk = dialect(json!({})).converse(Given::default(), 1);
+        talk.begin(Moment::default(), &mut Vec::new());
+        hear(talk.as_mut(), text(OPEN));
+        let said = misconfigured(&hear(talk.as_mut(), text(answer)));
+        assert!(said.contains("Socket.IO 2"), "{answer}: {said}");
+    }
+}
+
+#[test]
+fn a_ping_is_answered_with_its_own_words() {
+    let (mut talk, _) = started(dialect(json!({})).as_ref(), Given::default());
+    for (ping, pong) in [("2", "3"), ("2probe", "3probe")] {
+        let acts = hear(talk.as_mut(), text(ping));
+        assert_eq!(sent(&acts), [&text(pong)], "{ping}");
+    }
+}
+
+#[test]
+fn names_that_the_protocol_keeps_for_itself_are_refused_in_each_namespace() {
+    let dialect = dialect(json!({ "namespaces": ["/", "/admin"] }));
+    for name in ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"] {
+        for kind in [name.to_owned(), format!("/admin,{name}")] {
+            let refused = dialect.check(&kind, &json_payload("1")).expect_err(&kind);
+            assert!(refused.message.contains("belong to the protocol"), "{kind}: {}", refused.message);
+        }
+    }
+    assert!(dialect.check("connected", &json_payload("1")).is_ok());
 }
 
 #[test]
@@ -243,6 +435,12 @@ fn nothing_is_awaited_for_ever() {
     talk.handle_timeout(Moment { instant: deadline, ..Moment::default() }, &mut acts);
     assert!(matches!(acts.as_slice(), [Act::HangUp(_)]), "{acts:?}");
     assert_eq!(started(dialect.as_ref(), Given::default()).0.poll_timeout(), None::<Instant>);
+    // How long a sign-in may take is the configuration's to say.
+    let sign_in = Some(SignIn { required: true, timeout: Duration::from_secs(3) });
+    let mut talk = dialect.converse(Given { sign_in, ..Given::default() }, 1);
+    talk.begin(Moment::default(), &mut Vec::new());
+    hear(talk.as_mut(), text(OPEN));
+    assert_eq!(talk.poll_timeout(), Some(Instant::default() + Duration::from_secs(3)));
 }
 
 fn part() -> impl Strategy<Value = String> {
@@ -324,4 +522,8 @@ fn an_answer_names_its_message() {
         panic!("{acts:?}");
     };
     assert_eq!((number.as_str(), message.as_str()), ("7", r#"{"a":1}"#));
+    for answer in [r#"437[{"error":null}]"#, r#"437[{"error":false}]"#, "437[]"] {
+        let acts = hear(talk.as_mut(), text(answer));
+        assert!(matches!(acts.as_slice(), [Act::Accepted { .. }]), "{answer}: {acts:?}");
+    }
 }

@@ -43,6 +43,37 @@ fn the_first_rule_in_file_order_counts_whatever_the_filing() {
 }
 
 #[test]
+fn a_rule_for_raw_text_has_its_place_among_the_others() {
+    let text = r#"
+        in = [
+          { as = "event", type = "parsed", when = { "/t" = "a" } },
+          { as = "event", type = "raw",    when = { raw = { prefix = "{" } } },
+          { as = "event", type = "behind", when = { "/t" = "b" } },
+        ]"#;
+    let mut bench = bench(text);
+    for (frame, kind) in [(r#"{"t":"a"}"#, "parsed"), (r#"{"t":"b"}"#, "raw"), ("{", "raw")] {
+        assert_eq!(rows(&bench.frame(frame))[0].split('|').next(), Some(kind), "{frame}");
+    }
+}
+
+#[test]
+fn null_is_no_id_no_type_and_no_reference() {
+    let text = r#"
+        out = [{ frame = ["$id"] }]
+        in = [
+          { as = "accepted", when = { "/ok" = { exists = true } }, reply_to = "/ok/id" },
+          { as = "event", type = "/t", id = "/i", reply_to = "/re" },
+        ]"#;
+    let mut bench = bench(text);
+    assert_eq!(rows(&bench.frame(r#"{"t":"a","i":null}"#)), [r#"a|-|{"t":"a","i":null}"#]);
+    assert_eq!(rows(&bench.frame(r#"{"t":"a"}"#)), [r#"a|-|{"t":"a"}"#]);
+    assert_eq!(rows(&bench.frame(r#"{"t":null,"i":1}"#)), [r#"unrecognised|-|{"t":null,"i":1}"#]);
+    let acts = bench.frame(r#"{"t":"a","re":null}"#);
+    assert!(matches!(&acts[..], [Act::Store { .. }]), "{acts:?}");
+    assert!(bench.frame(r#"{"ok":{"id":null}}"#).is_empty(), "no message is meant");
+}
+
+#[test]
 fn captured_and_kept_names_take_effect_before_the_reply() {
     let text = r#"
         vars = { who = "nobody" }
@@ -67,6 +98,47 @@ fn a_value_too_large_to_capture_is_told_and_left_out() {
     let acts = bench.frame(&format!(r#"{{"n":"{}"}}"#, "x".repeat(16 * 1024)));
     assert!(matches!(acts[0], Act::Health { code: "dialect_limit", .. }), "{acts:?}");
     assert_eq!(sent(&acts), ["[null]"]);
+}
+
+#[test]
+fn names_cursors_and_streams_that_are_too_many_or_too_large_are_told_and_left_out() {
+    let told = |acts: &[Act]| {
+        acts.iter().filter(|act| matches!(act, Act::Health { code: "dialect_limit", .. })).count()
+    };
+    let captures =
+        |from: usize| (from..from + 40).map(|n| format!("n{n} = \"/v\"")).collect::<Vec<_>>().join(", ");
+    let rules = format!(
+        "in = [{{ as = \"ping\", when = {{ \"/t\" = 1 }}, capture = {{ {} }}, reply = [\"$n0\"] }},\n\
+         {{ as = \"ping\", capture = {{ {} }}, reply = [\"$n40\", \"$n79\"] }}]",
+        captures(0),
+        captures(40)
+    );
+    let mut names = bench(&rules);
+    assert_eq!(told(&names.frame(r#"{"t":1,"v":1}"#)), 0);
+    let acts = names.frame(r#"{"t":2,"v":2}"#);
+    assert_eq!((told(&acts), sent(&acts)), (16, vec!["[2,null]"]), "64 are taken in all");
+    assert_eq!(told(&names.frame(r#"{"t":1,"v":3}"#)), 0, "those that are known are taken anew");
+
+    let stream = r#"
+        connect = { query = { c = "$cursor" } }
+        in = [{ as = "event", type = "e", data = "/n", cursor = "/c", stream = "/s", seq = "/n" }]"#;
+    let mut cursors = bench(stream);
+    let acts = cursors.frame(&format!(r#"{{"c":"{}"}}"#, "x".repeat(16 * 1024)));
+    let Act::Store { unit, .. } = &acts[0] else { panic!("{acts:?}") };
+    assert!(unit.cursors.is_empty() && told(&acts) == 1, "the cursor is too large, the event is there");
+    for at in 0..4_096 {
+        let acts = cursors.frame(&format!(r#"{{"c":1,"s":"{at}","n":1}}"#));
+        assert_eq!(told(&acts), 0, "stream {at}");
+    }
+    let acts = cursors.frame(r#"{"c":1,"s":"one more","n":1}"#);
+    let Act::Store { unit, .. } = &acts[0] else { panic!("{acts:?}") };
+    assert!(unit.cursors.is_empty() && unit.rows.len() == 1 && told(&acts) == 1, "{acts:?}");
+    assert_eq!(rows(&cursors.frame(r#"{"s":"one more","n":9}"#)), ["e|-|9"], "nor are its numbers counted");
+    assert_eq!(
+        rows(&cursors.frame(r#"{"c":2,"s":"7","n":9}"#)).len(),
+        2,
+        "the others go on: a gap, the event"
+    );
 }
 
 #[test]
@@ -124,6 +196,30 @@ fn each_makes_one_event_per_item_in_one_unit() {
     assert_eq!(rows(&bench.frame(r#"{"items":{}}"#)), [r#"unrecognised|-|{"items":{}}"#]);
     let many = format!(r#"{{"items":[{}0]}}"#, "0,".repeat(10_000));
     assert_eq!(rows(&bench.frame(&many)), ["bad|too_many_items"]);
+}
+
+#[test]
+fn a_list_without_items_still_moves_the_cursor() {
+    let text = r#"
+        connect = { query = { c = "$cursor" } }
+        in = [{ as = "event", each = "/items", type = "t", cursor = "$outer/next", capture = { at = "$outer/next" } }]"#;
+    let mut bench = bench(text);
+    let acts = bench.frame(r#"{"items":[],"next":8}"#);
+    let [Act::Store { unit, .. }] = &acts[..] else { panic!("{acts:?}") };
+    assert_eq!((unit.rows.len(), &unit.cursors[..]), (0, &[("".into(), Some("8".into()))][..]));
+}
+
+#[test]
+fn a_frame_has_a_bound_for_its_messages_in_each_codec() {
+    let rule = "in = [{ as = \"event\", type = \"e\", data = \"\" }]";
+    for (codec, separator, around) in [("json-or-array", ",", ("[", "]")), ("json-lines", "\n", ("", ""))] {
+        let mut bench = bench(&format!("codec = \"{codec}\"\n{rule}"));
+        let frame = |count: usize| format!("{}{}{}", around.0, vec!["1"; count].join(separator), around.1);
+        assert_eq!(rows(&bench.frame(&frame(10_000))).len(), 10_000, "{codec}");
+        let rows = rows(&bench.frame(&frame(10_001)));
+        assert_eq!(rows.last().map(String::as_str), Some("bad|too_many_items"), "{codec}");
+        assert!(rows.len() <= 10_001, "{codec}: {}", rows.len());
+    }
 }
 
 #[test]
@@ -186,6 +282,11 @@ fn answers_name_the_message_they_speak_of() {
     let acts = bench.frame(r#"{"s":429,"id":"a"}"#);
     let wait = Some(Duration::from_secs(5));
     assert!(matches!(&acts[..], [Act::Deferred { retry_after, .. }] if *retry_after == wait), "{acts:?}");
+    let acts = bench.frame(r#"{"s":200,"id":"M-1aB"}"#);
+    assert!(
+        matches!(&acts[..], [Act::Accepted { about, .. }] if *about == one("M-1aB")),
+        "to the letter: {acts:?}"
+    );
     let acts = bench.frame(r#"{"s":200,"no":3}"#);
     assert!(matches!(&acts[..], [Act::Accepted { about: About::UpTo(3), .. }]), "{acts:?}");
     let acts = bench.frame(r#"{"s":400,"id":"a","m":"no"}"#);
@@ -226,6 +327,19 @@ fn a_verdict_comes_after_everything_else_of_its_frame() {
 }
 
 #[test]
+fn a_server_says_when_to_come_again_and_why_in_few_words() {
+    let text =
+        r#"in = [{ as = "retry", when = { "/t" = "bye" }, retry_after = "/after|s", message = "/m" }]"#;
+    let why = "ä".repeat(200);
+    let acts = bench(text).frame(&format!(r#"{{"t":"bye","after":7,"m":"{why}"}}"#));
+    let [Act::HangUp(Failure::Ruled { verdict, message: Some(message), .. })] = &acts[..] else {
+        panic!("{acts:?}");
+    };
+    assert_eq!(*verdict, Verdict::Retry { after: Some(Duration::from_secs(7)) });
+    assert_eq!(*message, format!("{}…", "ä".repeat(128)), "no more than 256 bytes");
+}
+
+#[test]
 fn a_lost_cursor_is_a_gap_a_forgotten_cursor_and_a_new_connection() {
     let text = r#"
         connect = { query = { c = "$cursor" } }
@@ -245,6 +359,14 @@ fn a_lost_cursor_is_a_gap_a_forgotten_cursor_and_a_new_connection() {
     };
     assert!(matches!(unit.rows[..], [NewRow::Gap { .. }]));
     assert_eq!(unit.cursors, [("".into(), None)]);
+
+    // What the same frame says behind it is a beginning, also where it is what was lost.
+    let lines = Bench::new(&dialect(&format!("codec = \"json-lines\"\n{text}")), Given::default());
+    let mut lines = lines.0;
+    lines.frame(r#"{"c":1}"#);
+    let acts = lines.frame("{\"t\":\"lost\"}\n{\"c\":1}");
+    let Act::Store { unit, .. } = &acts[0] else { panic!("{acts:?}") };
+    assert_eq!(unit.cursors, [("".into(), None), ("".into(), Some("1".into()))]);
 
     assert_eq!(bench.talk.closed(4007, ""), None);
     assert!(bench.talk.left_behind().is_empty());

@@ -107,6 +107,40 @@ fn a_step_that_may_go_unanswered_goes_on_in_time() {
 }
 
 #[test]
+fn a_step_that_waited_in_vain_and_may_still_sends_what_it_has_to_say() {
+    let text = r#"
+        start = [{ wait = { "/t" = "hello" }, send = "hi", ok = { "/ok" = true }, timeout = "2s", on_timeout = "continue" }]"#;
+    let (mut bench, acts) = Bench::new(&dialect(text), Given::default());
+    assert!(acts.is_empty());
+    let acts = bench.time_up(2);
+    assert_eq!((sent(&acts), started(&acts)), (vec!["hi"], false), "its answer is still to come");
+    assert!(started(&bench.frame(r#"{"ok":true}"#)));
+}
+
+#[test]
+fn an_answer_counts_for_its_step_also_where_a_rule_takes_its_raw_text() {
+    let text = r#"
+        in = [{ as = "event", type = "raw", when = { raw = { prefix = "{" } } }]
+        start = [{ send = "hi", ok = { "/ok" = true } }]"#;
+    let (mut bench, _) = Bench::new(&dialect(text), Given::default());
+    let acts = bench.frame(r#"{"ok":true}"#);
+    assert!(started(&acts), "{acts:?}");
+    assert_eq!(rows(&acts), [r#"raw|-|{"ok":true}"#]);
+}
+
+#[test]
+fn a_heartbeat_may_carry_the_cursor() {
+    let text = r#"
+        heartbeat = { send = ["$cursor"], every = "30s" }
+        in = [{ as = "event", type = "e", cursor = "/c" }]"#;
+    let (mut bench, _) = Bench::new(&dialect(text), Given::default());
+    let beat = |bench: &mut Bench| bench.talk.heartbeat(at(0));
+    assert_eq!(beat(&mut bench), Some(crate::model::Frame::Text("[null]".into())));
+    bench.frame(r#"{"c":7}"#);
+    assert_eq!(beat(&mut bench), Some(crate::model::Frame::Text("[7]".into())));
+}
+
+#[test]
 fn the_configuration_of_the_sign_in_stands_over_the_file() {
     let sign_in = |required| Some(SignIn { required, timeout: Duration::from_secs(4) });
     let given = |required| Given { sign_in: sign_in(required), ..given("T") };
