@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use crate::harness::cutter::Cutter;
 use crate::harness::program::Program;
 use crate::harness::stream::{Arrival, Scale, Server, recorded, run};
-use crate::harness::{daemon, everything, http, node, npm_installed, wait_for_status, write_token};
+use crate::harness::{
+    daemon, daemon_that_waits, everything, http, is_far, node, npm_installed, refused_twice, wait_for_status,
+    write_token,
+};
 use crate::support::daemon::Daemon;
 use crate::support::until_blocking;
 
@@ -179,8 +182,7 @@ fn a_refused_sign_in_says_so_and_recovers_when_the_token_changes() {
     server.set_token("another");
     server.post("/kick");
     let mut client = daemon.client();
-    let status =
-        wait_for_status(&mut client, "the refusal", |status| status["link"]["state"] == "unauthorized");
+    let status = refused_twice(&mut client);
     let reason = &status["link"]["reason"];
     assert_eq!(reason["kind"], "auth_refused", "{reason}");
     assert_eq!(reason["text"], "the server refused the sign-in: 401 \"not authorized\"", "{reason}");
@@ -196,13 +198,24 @@ fn another_protocol_version_is_a_configuration_problem_and_no_loop() {
         return;
     }
     let server = SocketIo::with("old", true);
-    let daemon = daemon(&config(server.program.port(), "", ""), TOKEN);
+    let cutter = Cutter::before(server.program.port());
+    // Each connection opens and is greeted: none of that is a success from which the delays begin anew.
+    let delays = ["10ms", "20ms", "30ms", "10m"];
+    let daemon = daemon_that_waits(&config(cutter.port(), "", ""), TOKEN, &delays);
     let mut client = daemon.client();
-    let status =
-        wait_for_status(&mut client, "the verdict", |status| status["link"]["state"] == "misconfigured");
+    let status = wait_for_status(&mut client, "the last delay", |status| {
+        status["link"]["state"] == "misconfigured" && is_far(&status["link"])
+    });
     let text = status["link"]["reason"]["text"].as_str().expect("a reason");
     assert!(text.contains("it speaks Socket.IO 2"), "{text}");
-    assert!(status["link"]["next_retry_at"].is_string(), "it is tried again, later: {status}");
+    assert_eq!(cutter.connections(), delays.len() as u64, "one for each delay: {status:#}");
+    // Tried by hand the delays begin anew, and end as before.
+    client.call("link.reconnect", &json!({})).expect("it dials");
+    let twice = 2 * delays.len() as u64;
+    wait_for_status(&mut client, "the last delay again", |status| {
+        is_far(&status["link"]) && cutter.connections() >= twice
+    });
+    assert_eq!(cutter.connections(), twice);
 }
 
 #[test]

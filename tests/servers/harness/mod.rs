@@ -11,7 +11,9 @@ pub(crate) mod stream;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use holdline::model::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::daemon::{Client, Daemon};
@@ -54,9 +56,14 @@ pub(crate) fn shown(name: &str, language: &str) -> String {
 /// A daemon whose token is in a file, for a configuration that says `token_file = "token"`. Sections
 /// given are added with quick delays.
 pub(crate) fn daemon(config: &str, token: &str) -> Daemon {
+    daemon_that_waits(config, token, &["100ms", "200ms"])
+}
+
+/// One that dials again after these delays, to the letter.
+pub(crate) fn daemon_that_waits(config: &str, token: &str, delays: &[&str]) -> Daemon {
     let mut daemon = Daemon::prepare(config);
     write_token(&daemon, token);
-    daemon.write_config(&format!("{config}\n[reconnect]\ndelays = [\"100ms\", \"200ms\"]\n"));
+    daemon.write_config(&format!("{config}\n[reconnect]\njitter = 0.0\ndelays = {delays:?}\n"));
     daemon.restart();
     daemon
 }
@@ -76,6 +83,23 @@ pub(crate) fn wait_for_status(client: &mut Client, what: &str, fits: impl Fn(&Va
         })
     }));
     seen.unwrap_or_else(|_| panic!("{what}, and the status is {last:#}"))
+}
+
+/// Whether the next try is minutes behind the failure that is told: until then nobody dials.
+pub(crate) fn is_far(link: &Value) -> bool {
+    let time = |at: &Value| Timestamp::parse(at.as_str()?).ok();
+    match (time(&link["reason"]["at"]), time(&link["next_retry_at"])) {
+        (Some(failed), Some(next)) => next > failed.after(Duration::from_secs(60)),
+        _ => false,
+    }
+}
+
+/// The status of a daemon whose sign-in was refused, and refused once more with the token read anew. From
+/// here on it waits.
+pub(crate) fn refused_twice(client: &mut Client) -> Value {
+    wait_for_status(client, "the sign-in to be refused", |status| {
+        status["link"]["state"] == "unauthorized" && is_far(&status["link"])
+    })
 }
 
 /// A daemon that was refused says so, and signs in as soon as its token is the right one.
