@@ -1,8 +1,8 @@
 //! What the server sent, on its way to disk.
 //!
 //! Nothing is acknowledged to the server before it is on disk, and what the next connection
-//! begins with (cursors, kept names) is what is on disk. Too much on its way there holds
-//! reading, and TCP pushes back.
+//! begins with (cursors, kept names) is what is on disk, less what is to be forgotten. Too much on
+//! its way there holds reading, and TCP pushes back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +22,9 @@ const MOST_UNITS: usize = 1024;
 /// Their bytes, at most: what one commit takes, and what gathers meanwhile. One unit more may be
 /// on top of it, and the largest messages are larger than all this.
 const MOST_BYTES: usize = 2 << 20;
+
+/// The connection of what is put down before there is one: cursors taken into use by the dial.
+const NO_CONNECTION: u64 = 0;
 
 type Values = Vec<(Arc<str>, Option<Arc<str>>)>;
 
@@ -116,7 +119,15 @@ impl Inbound {
 
     /// What a connection begins with.
     pub(super) fn given(&self, token: Option<Secret>, sign_in: Option<crate::dialect::SignIn>) -> Given {
-        Given { token, kept: self.kept.clone(), cursors: self.cursors.clone(), sign_in }
+        let (mut kept, mut cursors) = (self.kept.clone(), self.cursors.clone());
+        // A new connection may be there before the disk is. What was taken from the last one waits for
+        // it, with its events; what the server no longer knows would only be refused once more.
+        for pending in self.pending.values() {
+            let in_use = pending.connection == NO_CONNECTION;
+            forget(&mut kept, &pending.kept, in_use);
+            forget(&mut cursors, &pending.cursors, in_use);
+        }
+        Given { token, kept, cursors, sign_in }
     }
 
     /// Cursors taken into use for the first time.
@@ -127,7 +138,7 @@ impl Inbound {
         // Used from now on even if the disk is slow: lost, they would be taken anew.
         self.cursors.extend(baseline.iter().cloned());
         let cursors = baseline.into_iter().map(|(name, value)| (name, Some(value))).collect();
-        self.put(turn, 0, Unit { cursors, ..Unit::default() }, Thanks::default());
+        self.put(turn, NO_CONNECTION, Unit { cursors, ..Unit::default() }, Thanks::default());
     }
 
     /// A frame's unit: ephemeral events are told at once, the rest is put down, and `then` goes
@@ -240,6 +251,17 @@ fn update(values: &mut BTreeMap<Arc<str>, Arc<str>>, changes: Values) {
         match value {
             Some(value) => values.insert(name, value),
             None => values.remove(&name),
+        };
+    }
+}
+
+/// What `changes` will take away, before they are on disk. `in_use`: what they set counts already.
+fn forget(values: &mut BTreeMap<Arc<str>, Arc<str>>, changes: &Values, in_use: bool) {
+    for (name, value) in changes {
+        match value {
+            Some(value) if in_use => values.insert(Arc::clone(name), Arc::clone(value)),
+            Some(_) => None,
+            None => values.remove(name),
         };
     }
 }

@@ -64,6 +64,9 @@ impl Conversation for Talk {
     fn begin(&mut self, _: Moment, acts: &mut Vec<Act>) {
         let cursor = self.given.cursors.get("").map_or("none", |cursor| cursor);
         acts.push(Act::Send(Frame::Text(format!("hello {cursor}"))));
+        if let Some(session) = self.given.kept.get("session") {
+            acts.push(Act::Send(Frame::Text(format!("session {session}"))));
+        }
         if self.eager {
             acts.push(Act::Started { resumed: None });
         }
@@ -74,7 +77,7 @@ impl Conversation for Talk {
         let word = words.next().unwrap();
         let name = words.next().unwrap_or_default().to_owned();
         let about = About::One(name.clone());
-        acts.push(match word {
+        let act = match word {
             "welcome" => Act::Started { resumed: Some(true) },
             "ok" => Act::Accepted { about, data: Some("{}".into()) },
             "upto" => Act::Accepted { about: About::UpTo(name.parse().unwrap()), data: None },
@@ -101,11 +104,26 @@ impl Conversation for Talk {
                 then: vec![Frame::Text("ack typing".into())],
                 cumulative: false,
             },
+            "session" => Act::Store {
+                unit: Unit { kept: vec![("session".into(), Some(name.as_str().into()))], ..Unit::default() },
+                then: Vec::new(),
+                cumulative: false,
+            },
+            "unknown" => {
+                let unit = Unit {
+                    rows: Vec::new(),
+                    cursors: vec![("".into(), None)],
+                    kept: vec![("session".into(), None)],
+                };
+                acts.push(Act::Store { unit, then: Vec::new(), cumulative: false });
+                Act::HangUp(Failure::Ruled { verdict: Verdict::Reconnect, code: None, message: None })
+            }
             "expelled" => {
                 Act::HangUp(Failure::Ruled { verdict: Verdict::Unauthorized, code: None, message: None })
             }
             _ => return,
-        });
+        };
+        acts.push(act);
     }
     fn closed(&mut self, code: u16, _: &str) -> Option<Verdict> {
         (code == 4000).then_some(Verdict::Reconnect)

@@ -26,7 +26,11 @@ impl Session {
                 }
                 Act::Started { resumed } => self.started(at, resumed),
                 Act::Store { unit, then, cumulative } => {
-                    self.tell_gap(at);
+                    // Where a session that was kept is refused nothing came yet: the gap is told by
+                    // the connection that comes about.
+                    if !unit.rows.is_empty() {
+                        self.tell_gap(at);
+                    }
                     self.store(at, unit, Thanks::new(then, cumulative));
                 }
                 Act::Accepted { about, data } => self.accepted(at, &about, data),

@@ -1,6 +1,9 @@
 //! What the server sends: on disk first, acknowledged then.
 
 use super::*;
+use crate::session::inbound::{Inbound, Thanks};
+use crate::session::timers::Timers;
+use crate::session::turn::{Outputs, Turn};
 
 fn inbound(bench: &Bench) -> Vec<(u64, Unit)> {
     let units = bench.records().into_iter().filter_map(|(ticket, record)| match record {
@@ -341,4 +344,97 @@ fn of_acknowledgements_that_cover_all_before_them_one_goes_out_for_what_is_on_di
     assert_eq!(bench.written(), ["ack 2", "ack 3", "ack 4", "ack 5"], "5 is on disk, 6 is not");
     bench.input(Input::Recorded { ticket: tickets[5], outcome: Recorded::Inbound(Vec::new()) });
     assert_eq!(bench.written().last(), Some(&"ack 6"));
+}
+
+/// Hangs up as the server said, and dials at once.
+fn redial(bench: &mut Bench) {
+    bench.take();
+    bench.lose_link();
+    assert_eq!(bench.dials().len(), 1, "at once");
+    let at = bench.moment();
+    bench.session.connect(at, None);
+    bench.drain();
+    bench.input(Input::LinkUp { token: None });
+}
+
+#[test]
+fn what_the_server_no_longer_knows_is_forgotten_by_a_connection_that_is_faster_than_the_disk() {
+    let remembered = Remembered {
+        kept: [("session".into(), "old".into())].into(),
+        cursors: [("".into(), "5".into())].into(),
+        ..Remembered::default()
+    };
+    let mut bench = Setup { eager: false, remembered, ..Setup::default() }.bench();
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    assert_eq!(bench.written(), ["hello 5", "session old"]);
+    bench.frame("unknown session");
+    let forgotten = bench.records();
+    redial(&mut bench);
+    assert_eq!(bench.written(), ["hello none"], "nothing is on disk yet");
+
+    bench.frame("session new");
+    for (ticket, record) in forgotten {
+        if matches!(record, Record::Inbound { .. }) {
+            bench.input(Input::Recorded { ticket, outcome: Recorded::Inbound(Vec::new()) });
+        }
+    }
+    bench.commit();
+    bench.input(Input::Reconnect(ReasonKind::Requested));
+    redial(&mut bench);
+    assert_eq!(bench.written(), ["hello none", "session new"], "what came after it is kept");
+}
+
+#[test]
+fn a_cursor_that_the_dial_takes_into_use_counts_behind_one_that_is_to_be_forgotten() {
+    let remembered = Remembered { cursors: [("start".into(), "3".into())].into(), ..Remembered::default() };
+    let mut inbound = Inbound::new(&remembered);
+    let (mut out, mut timers) = (Outputs::default(), Timers::default());
+    let (settings, mut rng) = (settings(), fastrand::Rng::with_seed(1));
+    let mut put = |connection, value: Option<&str>| {
+        let unit = Unit { cursors: vec![("start".into(), value.map(Into::into))], ..Unit::default() };
+        let turn = &mut Turn {
+            at: Moment::default(),
+            out: &mut out,
+            timers: &mut timers,
+            settings: &settings,
+            rng: &mut rng,
+        };
+        if connection == 0 {
+            inbound.baseline(turn, vec![("start".into(), value.unwrap().into())]);
+        } else {
+            inbound.store(turn, connection, unit, Thanks::default());
+        }
+        inbound.given(None, None).cursors.get("start").map(ToString::to_string)
+    };
+    assert_eq!(put(1, Some("4")).as_deref(), Some("3"), "not on disk");
+    assert_eq!(put(1, None), None);
+    assert_eq!(put(1, Some("6")), None);
+    assert_eq!(put(0, Some("7")).as_deref(), Some("7"));
+}
+
+#[test]
+fn p6_a_session_that_is_refused_until_a_new_one_begins_is_one_gap() {
+    let remembered = Remembered {
+        seen_before: true,
+        kept: [("session".into(), "old".into())].into(),
+        ..Remembered::default()
+    };
+    let setup = Setup { eager: false, resumes: false, remembered, ..Setup::default() };
+    let mut bench = setup.bench();
+    let gaps = |bench: &Bench| {
+        let rows = inbound(bench).into_iter().flat_map(|(_, unit)| unit.rows);
+        rows.filter(|row| matches!(row, NewRow::Gap { reason: GapReason::Server, .. })).count()
+    };
+    bench.input(Input::Start);
+    bench.input(Input::LinkUp { token: None });
+    bench.frame("unknown session");
+    assert_eq!(gaps(&bench), 0, "nothing came, and nothing begins here");
+    redial(&mut bench);
+    bench.frame("session new");
+    assert_eq!(gaps(&bench), 0);
+    bench.frame("welcome");
+    assert_eq!(gaps(&bench), 1);
+    bench.frame("event 1");
+    assert_eq!(gaps(&bench), 1);
 }
