@@ -59,6 +59,22 @@ pub(super) fn weight(record: &Record) -> usize {
         .sum()
 }
 
+/// Messages that end by it.
+pub(super) const fn ends(record: &Record) -> usize {
+    match record {
+        Record::EndedTogether { rows, .. } => rows.len(),
+        Record::Ended { .. } => 1,
+        Record::Failed { .. }
+        | Record::Claimed { .. }
+        | Record::OnWire { .. }
+        | Record::Released { .. }
+        | Record::Inbound { .. }
+        | Record::Retried { .. }
+        | Record::Transition(_)
+        | Record::Remember { .. } => 0,
+    }
+}
+
 /// Puts one record of the session down. `replaced` collects numbers of rows that were replaced by
 /// newer values.
 pub(super) fn record(

@@ -53,6 +53,7 @@ mod suspicion;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod trouble;
 mod wal;
 mod wreck;

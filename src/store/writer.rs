@@ -2,8 +2,8 @@
 //!
 //! While one commit syncs, the next batch gathers; then everything that gathered is carried out
 //! in one transaction, committed, and only then answered. What nobody waits for (ends, failed
-//! attempts, link history, cursor marks) opens a transaction too but lets up to [`RIDE`] pass for
-//! a commit to ride on. With nothing to do the thread sleeps without a timer.
+//! attempts, link history, cursor marks) opens a transaction too but lets a little time pass for
+//! a commit to ride on (`transaction`). With nothing to do the thread sleeps without a timer.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use tokio::sync::mpsc;
 
-use super::batch::{self, Urgency};
+use super::batch;
 use super::desk::Desk;
 use super::disk::{self, OpenFiles};
 use super::files::{Folder, file_bytes};
 use super::handle::lock;
 use super::pulse::Pulse;
-use super::request::{Answers, ClientAsk, EngineAsk, Reply};
-use super::tally::Tally;
+use super::request::{ClientAsk, EngineAsk, Reply};
+use super::transaction::{BATCH, BATCH_BYTES, Open};
 use super::trouble::{
     Weight, damaged, gone, is_suspicious, little_room, moved, refusal_for, too_little_room, unsynced, weigh,
 };
@@ -29,21 +29,13 @@ use super::{
     Commits, Counters, StoreEvent, checkpoint, clockwork, codes, fresh, inbox, outbox, rescue, retention,
     suspicion,
 };
-use crate::model::{Instant, LinkState, Record, Refusal};
+use crate::model::{Instant, Refusal};
 
 /// Requests that may wait, for each inbox.
 pub(super) const INBOX: usize = 1024;
 
-/// Requests in one commit, and bytes of bodies they bring, at most. (What the engine hands over as
-/// one goes into one commit however much it is.)
-const BATCH: usize = 1024;
-const BATCH_BYTES: usize = 1024 * 1024;
-
 /// However much the engine has, this many requests of apps get into each commit.
 const CLIENTS_SHARE: usize = 256;
-
-/// How long a record that nobody waits for may wait for a commit to ride on.
-const RIDE: Duration = Duration::from_millis(100);
 
 /// When a disk that was full is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -77,24 +69,6 @@ pub(super) struct Room {
     looked_at: Option<Instant>,
     /// Free bytes, where they are too few.
     low: Option<u64>,
-}
-
-/// The transaction that is open.
-#[derive(Debug)]
-struct Open {
-    /// To be put back if it fails.
-    tally: Tally,
-    changes: u64,
-    /// Done in it; to be done again if it fails.
-    records: Vec<(u64, Record)>,
-    answers: Answers,
-    replaced: Vec<i64>,
-    urgency: Urgency,
-    /// The link came up in it.
-    connected: bool,
-    requests: usize,
-    bytes: usize,
-    since: Instant,
 }
 
 /// What is between two turns.
@@ -200,14 +174,11 @@ impl Writer {
             self.carry_out(state, now)?;
         }
         if let Some(open) = &state.open {
-            let deadline = open.since + RIDE;
-            let full = open.requests >= BATCH || open.bytes >= BATCH_BYTES;
-            let only_questions = open.requests == 0;
-            if open.urgency == Urgency::Now || full || only_questions || now >= deadline || leaving {
+            if open.is_due(now) || leaving {
                 self.commit(state)?;
                 return Ok(Next::Work);
             }
-            return Ok(if idle { Next::Sleep(Some(deadline)) } else { Next::Work });
+            return Ok(if idle { Next::Sleep(Some(open.deadline())) } else { Next::Work });
         }
         if leaving {
             return Ok(Next::End);
@@ -319,11 +290,7 @@ impl Writer {
                     for (ticket, record) in &*records {
                         let recorded = batch::record(&mut self.desk, record, &mut open.replaced)?;
                         self.desk.told.recorded.push((*ticket, recorded));
-                        open.urgency = open.urgency.max(batch::urgency(record));
-                        open.connected |=
-                            matches!(record, Record::Transition(it) if it.to == LinkState::Connected);
-                        open.requests += 1;
-                        open.bytes += batch::weight(record);
+                        open.take_in(record);
                     }
                     fresh::settle(&mut self.desk)?;
                     open.records.append(records);
@@ -342,11 +309,7 @@ impl Writer {
                 ask.refuse(&too_little_room(free));
                 continue;
             }
-            if ask.is_urgent() {
-                open.urgency = Urgency::Now;
-            }
-            open.requests += 1;
-            open.bytes += ask.bytes();
+            open.take_in_request(ask.bytes(), ask.is_urgent());
             batch::client(&mut self.desk, ask, &mut open.answers)?;
         }
         Ok(())
@@ -355,18 +318,7 @@ impl Writer {
     fn begin(&self, state: &mut State, now: Instant) -> rusqlite::Result<()> {
         if state.open.is_none() {
             self.desk.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            state.open = Some(Open {
-                tally: self.desk.tally,
-                changes: self.desk.conn.total_changes(),
-                records: Vec::new(),
-                answers: Answers::default(),
-                replaced: Vec::new(),
-                urgency: Urgency::Rides,
-                connected: false,
-                requests: 0,
-                bytes: 0,
-                since: now,
-            });
+            state.open = Some(Open::new(self.desk.tally, self.desk.conn.total_changes(), now));
         }
         Ok(())
     }
