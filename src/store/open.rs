@@ -447,6 +447,8 @@ fn set_up_writer(conn: &Connection, durability: Durability) -> rusqlite::Result<
 pub(super) fn set_up(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     conn.busy_timeout(LOCK_WAIT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // One plan for a statement, whatever is bound to it: else some are compiled anew at every use.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "cache_size", -cache_kib)?;
     conn.query_row("PRAGMA mmap_size = 0", [], |_| Ok(())).optional()?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
@@ -454,7 +456,7 @@ pub(super) fn set_up(conn: &Connection, cache_kib: i64) -> rusqlite::Result<()> 
     conn.pragma_update(None, "cell_size_check", true)
 }
 
-fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     set_up(&conn, 1024)?;

@@ -411,3 +411,17 @@ async fn p14_a_damaged_table_of_tables_costs_no_row() {
         assert!(opened.store.full_check().await.unwrap().is_sound());
     }
 }
+
+#[tokio::test]
+async fn a_kept_statement_is_compiled_once_whatever_is_bound_to_it() {
+    let room = Room::new();
+    let conn = super::super::open::open_reader(&room.path()).unwrap();
+    let text = "SELECT seq, kind FROM inbox WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+    for bound in 0..4 {
+        let mut statement = conn.prepare_cached(text).unwrap();
+        let mut rows = statement.query([bound, bound * 1000]).unwrap();
+        assert!(rows.next().unwrap().is_none());
+    }
+    let again = conn.prepare_cached(text).unwrap().get_status(rusqlite::StatementStatus::RePrepare);
+    assert_eq!(again, 0);
+}
