@@ -67,6 +67,8 @@ pub(in crate::rpc) struct Events {
 struct Position {
     prev: Seq,
     caught_up: bool,
+    /// What follows, read while what stands before it was told.
+    ahead: Option<(Seq, EventsPage)>,
 }
 
 fn behind(seq: Seq) -> Seq {
@@ -116,7 +118,8 @@ impl Events {
 
     async fn feed(&mut self) -> End {
         let _listener = self.client.shared.chunks.listen();
-        let mut position = Position { prev: Seq(self.next.0.saturating_sub(1)), caught_up: false };
+        let mut position =
+            Position { prev: Seq(self.next.0.saturating_sub(1)), caught_up: false, ahead: None };
         loop {
             if let Err(end) = self.turn(&mut position).await {
                 return end;
@@ -141,24 +144,25 @@ impl Events {
         {
             self.tell_chunk(chunk, position).await?;
         } else {
-            let bytes = if together { CHUNK } else { QUANTUM_BYTES };
-            let query = EventsQuery { from: self.next, types: self.voice.types.clone(), limit, bytes };
-            let page = match shared.backend.events(query).await {
-                Ok(page) => page,
-                Err(refusal) if refusal.retryable => {
-                    sleep(REST).await;
-                    return Ok(());
-                }
-                Err(refusal) => {
-                    tracing::error!(error = %refusal, "a subscription ends: its events cannot be read");
-                    return Err(End::StoreFailed);
-                }
+            let ahead = position.ahead.take().filter(|(from, _)| *from == self.next && !together);
+            let page = match ahead {
+                Some((_, page)) => page,
+                None => match shared.backend.events(self.query(limit, together)).await {
+                    Ok(page) => page,
+                    Err(refusal) if refusal.retryable => {
+                        sleep(REST).await;
+                        return Ok(());
+                    }
+                    Err(refusal) => {
+                        tracing::error!(error = %refusal, "a subscription ends: its events cannot be read");
+                        return Err(End::StoreFailed);
+                    }
+                },
             };
-            let more = page.more;
-            self.tell_page(page, position).await?;
-            if more {
-                return Ok(());
+            if page.more {
+                return self.tell_and_read_on(page, position, limit).await;
             }
+            self.tell_page(page, position).await?;
         }
         if position.caught_up {
             if *self.last_seq.borrow() >= self.next {
@@ -172,6 +176,32 @@ impl Events {
         }
         self.settle().await;
         self.wait(true).await
+    }
+
+    /// What to ask for next.
+    fn query(&self, limit: usize, together: bool) -> EventsQuery {
+        let bytes = if together { CHUNK } else { QUANTUM_BYTES };
+        EventsQuery { from: self.next, types: self.voice.types.clone(), limit, bytes }
+    }
+
+    /// Tells a page behind which there is more. While history is told the next page is read beside it:
+    /// else database and socket would wait for each other by turns.
+    async fn tell_and_read_on(
+        &mut self,
+        page: EventsPage,
+        position: &mut Position,
+        limit: usize,
+    ) -> Result<(), End> {
+        if position.caught_up || limit < QUANTUM_ROWS {
+            return self.tell_page(page, position).await;
+        }
+        let from = page.next.max(self.next);
+        let query = EventsQuery { from, ..self.query(limit, false) };
+        let shared = Arc::clone(&self.client.shared);
+        let (read, told) = tokio::join!(shared.backend.events(query), self.tell_page(page, position));
+        // What could not be read is asked for again, where its failure is dealt with.
+        position.ahead = read.ok().map(|page| (from, page));
+        told
     }
 
     async fn tell_page(&mut self, page: EventsPage, position: &mut Position) -> Result<(), End> {
