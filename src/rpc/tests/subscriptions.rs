@@ -289,3 +289,27 @@ async fn a_subscription_that_makes_no_sense_is_refused() {
     }
     app.quiet().await;
 }
+
+#[tokio::test]
+async fn of_what_an_app_catches_up_with_one_page_is_read_ahead_and_no_more() {
+    let house = House::new();
+    let body = format!("\"{}\"", "x".repeat(1_000));
+    for _ in 0..5_000 {
+        house.memory.event("a", &body);
+    }
+    let mut app = house.app_with_room(1_024);
+    app.call("events.subscribe", r#"{"from":"earliest"}"#).await;
+    // What the app does not take holds the next one up.
+    let before = house.memory.pages();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(house.memory.pages() <= before.max(1) + 3, "{} pages", house.memory.pages());
+    for seq in 1..=5_000 {
+        let told = app.told("event").await;
+        assert_eq!(told["event"]["seq"], seq);
+        assert_eq!(told["prev"], seq - 1);
+        assert_eq!(told["replay"], true);
+    }
+    assert_eq!(app.told("caught_up").await["seq"], 5_000);
+}
