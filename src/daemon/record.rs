@@ -49,19 +49,23 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins: the first dial goes out. `ear` is told what happens, at once and without waiting.
-    /// Call it within a runtime.
+    /// Begins: the first dial goes out. `ear` is told what happens and `grown` that there is more to write
+    /// down, at once and without waiting. Call it within a runtime.
     ///
     /// # Errors
     /// As a daemon that does not start.
-    pub async fn begin(config: &Config, ear: impl Fn(Told) + Send + Sync + 'static) -> Result<Self, Failed> {
+    pub async fn begin(
+        config: &Config,
+        ear: impl Fn(Told) + Send + Sync + 'static,
+        grown: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, Failed> {
         let home = config.places.home.as_deref();
         let problems = |problems: Vec<config::Problem>| Failed::of_problems(&problems, home);
         let assembly = Assembly::of(config).map_err(problems)?;
         let signals = Signals::listen()
             .map_err(|error| Failed::new(EXIT_BUG, format!("signals cannot be listened to: {error}"), ""))?;
         let folder = Folder::make(config)?;
-        let recorder = Recorder::new(config.server.vars.clone(), ear);
+        let recorder = Recorder::new(config.server.vars.clone(), ear, grown);
         hide_written(config, &recorder);
 
         let clock = Clock::start();

@@ -197,6 +197,56 @@ async fn a_cut_is_written_down_and_the_next_connection_goes_on_in_a_replay_too()
     assert_replays(&desk, "shop.toml", "a.jsonl");
 }
 
+/// The recording when it has `word` in it; it need not be there yet.
+async fn grown(desk: &Desk, what: &str, is: impl Fn(&str) -> bool) -> String {
+    until(what, || std::fs::read_to_string(desk.path("a.jsonl")).ok().filter(|text| is(text))).await
+}
+
+#[tokio::test]
+async fn a_recording_that_is_killed_is_a_transcript_of_what_came_before() {
+    let (desk, server) = (desk(), shop().await);
+    let url = server.url();
+    let args = ["dialect", "record", "shop.toml", "a.jsonl", "--url", &url, "--token-file", "token"];
+    let mut child = desk.spawn(&[&args[..], &["--send", "chat", r#"{"text":"Hi"}"#]].concat());
+    let peer = server.accept().await;
+    grown(&desk, "the answer to the message", |text| text.contains(r#""done""#)).await;
+    peer.send(r#"{"type":"news","at":"2026-01-01T00:00:01Z","body":1}"#);
+    grown(&desk, "the news", |text| text.contains("00:00:01Z")).await;
+    // Nobody knows yet that this will be the name of a session.
+    peer.send(r#"{"type":"news","at":"2026-01-01T00:00:02Z","body":"session-late-canary"}"#);
+    grown(&desk, "the late session", |text| text.contains("late-canary")).await;
+    peer.send(r#"{"type":"welcome","session":"session-late-canary"}"#);
+    grown(&desk, "it to be taken out again", |text| !text.contains("late-canary")).await;
+    peer.send(r#"{"type":"news","at":"2026-01-01T00:00:03Z","body":3}"#);
+    grown(&desk, "more behind it", |text| text.contains("00:00:03Z")).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let text = desk.read("a.jsonl");
+    let lines = desk.transcript("a.jsonl");
+    assert_eq!(
+        dirs(&lines),
+        ["set", "open", "out", "in", "send", "out", "in", "in", "in", "in", "in"],
+        "{text}"
+    );
+    assert!(!text.contains("canary"), "{text}");
+    let mode = std::fs::metadata(desk.path("a.jsonl")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_replays(&desk, "shop.toml", "a.jsonl");
+    let beside: Vec<_> =
+        std::fs::read_dir(desk.path("")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(!beside.iter().any(|name| name.to_string_lossy().starts_with("a.jsonl.")), "{beside:?}");
+
+    // Even one that breaks off within a line.
+    desk.write("b.jsonl", &text[..text.trim_end().len() - 4]);
+    assert_replays(&desk, "shop.toml", "b.jsonl");
+    let told = said(&desk.run(&["dialect", "replay", "shop.toml", "b.jsonl"]));
+    assert!(told.contains("breaks off here"), "{told}");
+    // What is wrong anywhere else is an error as before.
+    desk.write("c.jsonl", &text.replacen("{\"dir\":\"send\"", "{\"dir\":", 1));
+    assert_ne!(desk.run(&["dialect", "replay", "shop.toml", "c.jsonl"]).status.code(), Some(0));
+}
+
 #[tokio::test]
 async fn a_step_whose_time_ran_out_does_so_in_the_replay() {
     let (desk, server) = (desk(), ScriptedServer::start().await);

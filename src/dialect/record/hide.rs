@@ -28,6 +28,8 @@ pub(super) struct Hidden {
     known: BTreeMap<Text, String>,
     /// What to look for, and what to put in its place; the longest first.
     needles: Vec<(Text, String)>,
+    /// All secrets, the latest last.
+    learned: Vec<Text>,
     /// Stand-ins given for each name so far.
     given: BTreeMap<String, usize>,
 }
@@ -63,6 +65,7 @@ impl Hidden {
         }
         self.needles.sort_by(|(a, _), (b, _)| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
         self.known.insert(Text(secret.to_owned()), stand_in);
+        self.learned.push(Text(secret.to_owned()));
     }
 
     /// Takes a kept value away: the texts and long numbers in it.
@@ -95,7 +98,8 @@ impl Hidden {
         let stand_in = format!("9{number:0width$}", width = digits.len() - 1);
         self.needles.push((text.clone(), stand_in.clone()));
         self.needles.sort_by(|(a, _), (b, _)| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
-        self.known.insert(text, stand_in);
+        self.known.insert(text.clone(), stand_in);
+        self.learned.push(text);
     }
 
     /// What stands for `secret`, where it is one.
@@ -129,6 +133,16 @@ impl Hidden {
     /// How many secrets are known.
     pub(super) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// Those alone that were learned after the first `known` ones. What they leave as it is, they leave
+    /// as it is among all others.
+    pub(super) fn since(&self, known: usize) -> Self {
+        let mut later = Self::default();
+        for Text(secret) in self.learned.iter().skip(known) {
+            later.hide("later", secret);
+        }
+        later
     }
 }
 
@@ -260,6 +274,18 @@ mod tests {
         hidden.hide("token", "sesame-open");
         let clean = hidden.clean_bytes(b"\xff\x00sesame-open\xff");
         assert_eq!(clean, b"\xff\x00token-removed\xff");
+    }
+
+    #[test]
+    fn what_was_learned_later_is_found_by_itself() {
+        let mut hidden = hidden();
+        hidden.hide_kept(&"session".into(), r#"{"id":"abcdef","no":123456789}"#);
+        let later = hidden.since(1);
+        assert_eq!((later.len(), hidden.since(3).len()), (2, 0));
+        for text in ["an abcdef", "[123456789]"] {
+            assert_ne!(later.clean(text), text);
+        }
+        assert_eq!(later.clean(SECRET), SECRET);
     }
 
     #[test]

@@ -105,6 +105,7 @@ impl Dialect for Overheard {
     fn refused(&self, status: u16) -> Option<Verdict> {
         if let Some((at, _)) = self.take_dialled() {
             self.recorder.note(at, Entry::Refused(status));
+            self.recorder.settle();
         }
         self.dialect.refused(status)
     }
@@ -161,7 +162,10 @@ impl Talk {
                     }
                 }
                 Act::Started { .. } => {
-                    self.recorder.state().started = true;
+                    let mut state = self.recorder.state();
+                    state.started = true;
+                    state.held = None;
+                    drop(state);
                     self.recorder.came_to("start-up is through");
                 }
                 Act::Accepted { about, .. } => self.recorder.came_to(&answer("accepted", about, &[])),
@@ -180,6 +184,7 @@ impl Talk {
                 }
             }
         }
+        self.recorder.settle();
     }
 
     fn became(&self, unit: &Unit) {
@@ -202,6 +207,7 @@ impl Talk {
         self.over = true;
         let ours = code.is_none() && (self.ours || self.recorder.state().ending);
         self.recorder.note(self.at, Entry::Close { code, reason: reason.to_owned(), ours });
+        self.recorder.settle();
     }
 }
 
@@ -244,6 +250,7 @@ impl Conversation for Talk {
         let unit = self.talk.left_behind();
         self.recorder.learn_kept(&unit);
         self.became(&unit);
+        self.recorder.settle();
         unit
     }
 
@@ -266,6 +273,7 @@ impl Conversation for Talk {
             }
             Err(refusal) => self.recorder.came_to(&format!("refused: {}", refusal.message)),
         }
+        self.recorder.settle();
         encoded
     }
 
@@ -278,6 +286,7 @@ impl Conversation for Talk {
         let frame = self.talk.heartbeat(at);
         if let Some(frame) = &frame {
             self.recorder.note(at, Entry::Out(frame.clone()));
+            self.recorder.settle();
         }
         frame
     }

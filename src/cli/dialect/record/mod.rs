@@ -1,9 +1,10 @@
 //! `holdline dialect record`: a session with a server, written down so that it replays.
 
 mod input;
+mod keep;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,7 @@ use crate::dialect::{self, Problem, builtin, coded};
 use crate::model::{self, LinkState, LinkStatus, MessageState, Moved};
 
 use self::input::{next_line, standard_input, typed};
+use self::keep::Keeper;
 
 const EXAMPLES: &str = r#"Examples:
   holdline dialect record mine.toml first.jsonl --url wss://HOST/PATH --token-file token
@@ -200,7 +202,7 @@ async fn record(
     args: &Args,
     config: &Config,
     messages: Vec<Handed>,
-    mut file: File,
+    file: File,
     shell: &mut Shell,
 ) -> Outcome {
     let clock = Clock::start();
@@ -214,7 +216,8 @@ async fn record(
             missed.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let begun = Recording::begin(config, ear).await;
+    let (wake, wakes) = keep::wakes();
+    let begun = Recording::begin(config, ear, wake).await;
     let mut recording = match begun {
         Ok(recording) => recording,
         Err(failed) => {
@@ -223,6 +226,7 @@ async fn record(
         }
     };
     let recorder = recording.recorder();
+    let mut keeper = Keeper::begin(file, &args.transcript, Arc::clone(&recorder), wakes)?;
     let (mut link, mut changes) = (recording.link(), recording.changes());
     let mut typed = standard_input();
     if !shell.json() {
@@ -242,6 +246,7 @@ async fn record(
         tokio::select! {
             biased;
             stopped = recording.stopped() => break stopped.map_err(refused),
+            () = keeper.failed() => break Ok(()),
             told = to_show.recv() => if let Some(told) = told && let Err(gone) = tell(&told, shell) {
                 break Err(gone);
             },
@@ -270,7 +275,11 @@ async fn record(
     };
 
     let transcript = recording.end().await;
-    if transcript.lines <= 1 && outcome.is_ok() {
+    let kept = keeper.end();
+    if transcript.lines <= 1
+        && outcome.is_ok()
+        && let Ok(file) = kept
+    {
         discard(args, file);
         let failed = Failed::new(Exit::Unhealthy, "no connection came about, and nothing was recorded");
         let hint = seen.last.as_ref().map(why).unwrap_or_default();
@@ -280,7 +289,7 @@ async fn record(
         // Whoever went away has seen enough; the file is written all the same.
         let _ = tell(&told, shell);
     }
-    write(&mut file, &transcript).map_err(|error| {
+    kept.map_err(|error| {
         Failed::new(
             Exit::Failure,
             format!("cannot write {}: {error}", plain(&args.transcript.display().to_string())),
@@ -321,19 +330,6 @@ fn discard(args: &Args, file: File) {
         // It is ours, and says nothing.
         let _ = std::fs::remove_file(&args.transcript);
     }
-}
-
-fn write(file: &mut File, transcript: &Transcript) -> io::Result<()> {
-    file.rewind()?;
-    file.set_len(0)?;
-    #[cfg(unix)]
-    {
-        // One that was there may have been readable by others.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        file.set_permissions(mode)?;
-    }
-    file.write_all(transcript.text.as_bytes())?;
-    file.sync_all()
 }
 
 /// What keeps a daemon from starting, as a command's failure.

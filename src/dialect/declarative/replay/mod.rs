@@ -32,14 +32,14 @@ pub struct Replay {
 pub struct ReplayLine {
     /// Its number in the file, from 1; behind the last one for what was still due at the end.
     pub line: usize,
-    /// What happened in it: `in`, `out`, ….
+    /// What happened in it: `in`, `out`, …; `torn` for a last line that is not whole.
     pub dir: &'static str,
     /// What it came to: roles first, the link's state last.
     pub came_to: Vec<String>,
     /// What does not fit the recording.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<String>,
-    /// Frames the recording lacks, where that is allowed.
+    /// Frames the recording lacks, where that is allowed; that it breaks off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -142,6 +142,7 @@ impl<'t> Stage<'t> {
             Entry::Close { code, reason, ours } => self.close(*code, reason, *ours),
             Entry::Wait(length) => self.wait(*length),
             Entry::Expect(expected) => self.expect(expected),
+            Entry::Torn => self.now.notes.push("the recording breaks off here".to_owned()),
         }
         let came = self.desk(|desk| std::mem::take(&mut desk.came));
         self.outcomes.extend(came.iter().cloned());

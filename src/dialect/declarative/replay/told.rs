@@ -21,6 +21,7 @@ pub(super) const fn dir(entry: &Entry) -> &'static str {
         Entry::Close { .. } => "close",
         Entry::Wait(_) => "wait",
         Entry::Expect(_) => "expect",
+        Entry::Torn => "torn",
     }
 }
 

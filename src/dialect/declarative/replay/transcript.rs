@@ -29,13 +29,21 @@ pub(crate) struct Line {
 pub(crate) enum Entry {
     Set(Set),
     Open(Open),
-    Refused { status: u16 },
+    Refused {
+        status: u16,
+    },
     In(Frame),
     Out(Recorded),
     Send(Message),
-    Close { code: Option<u16>, reason: String, ours: bool },
+    Close {
+        code: Option<u16>,
+        reason: String,
+        ours: bool,
+    },
     Wait(std::time::Duration),
     Expect(Expected),
+    /// The beginning of one: whoever wrote it was killed.
+    Torn,
 }
 
 /// What the configuration would give.
@@ -153,10 +161,19 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Vec<Line>, Vec<Problem>> {
                 break;
             }
             Ok((at, entry)) => lines.push(Line { number, at, entry }),
+            Err(_) if is_torn(text, number, written) => {
+                lines.push(Line { number, at: None, entry: Entry::Torn });
+            }
             Err(message) => problems.push(fault(file, number, &message)),
         }
     }
     if problems.is_empty() { Ok(lines) } else { Err(problems) }
+}
+
+/// Whether the file ends within this line.
+fn is_torn(text: &str, number: usize, line: &str) -> bool {
+    let last = number > 1 && !text.ends_with('\n') && number == text.lines().count();
+    last && serde_json::from_str::<serde::de::IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
 fn fault(file: &str, line: usize, message: &str) -> Problem {

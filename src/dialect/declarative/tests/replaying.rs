@@ -169,6 +169,17 @@ fn a_frame_we_would_not_send_is_a_mismatch_that_hides_what_is_secret() {
 }
 
 #[test]
+fn a_last_line_that_breaks_off_is_left_out_and_told_and_no_other() {
+    let come_to = |text: &str| replay((DIALECT, "d"), (text, "t"), false);
+    let replayed = come_to("{\"dir\":\"open\"}\n{\"dir\":\"in\",\"fra").unwrap();
+    assert_eq!(replayed.lines.last().unwrap().notes, ["the recording breaks off here"]);
+    assert_eq!(replayed.lines.last().unwrap().dir, "torn");
+    for whole in ["{\"dir\":\"open\"}\n{\"dir\":\"fly\"}", "{\"dir\":\"op\n{\"dir\":\"open\"}", "{\"dir\""] {
+        assert_eq!(come_to(whole).unwrap_err()[0].code, "bad_transcript", "{whole}");
+    }
+}
+
+#[test]
 fn a_transcript_that_cannot_be_read_is_told_with_its_line() {
     for (line, wanted) in [
         ("{", 2),
@@ -179,7 +190,7 @@ fn a_transcript_that_cannot_be_read_is_told_with_its_line() {
         ("{\"dir\":\"wait\",\"for\":\"long\"}", 2),
         ("{\"dir\":\"set\"}\n{\"dir\":\"set\"}", 3),
     ] {
-        let problems = replay((DIALECT, "d"), (&format!("# a comment\n{line}"), "t"), false).unwrap_err();
+        let problems = replay((DIALECT, "d"), (&format!("# a comment\n{line}\n"), "t"), false).unwrap_err();
         assert_eq!((problems[0].code, problems[0].line), ("bad_transcript", wanted), "{line}");
     }
 }
