@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::graphql_ws::{GraphqlWs, TOKEN, config, resuming};
 use crate::harness::cutter::Cutter;
+use crate::harness::nginx::Site;
 use crate::harness::program::Program;
 use crate::harness::stream::Server as _;
 use crate::harness::{daemon, everything, nginx, npm_installed, wait_for_status};
@@ -18,40 +19,19 @@ fn installed() -> bool {
 
 /// The front, and the file with who vouches for it.
 fn front(server: u16) -> (Program, std::path::PathBuf) {
-    let (program, authority) = nginx::behind_tls(move |port, folder| nginx(port, server, folder));
-    let ca = program.path("ca.pem");
-    authority.write_to(&ca);
-    (program, ca)
-}
-
-fn nginx(port: u16, server: u16, folder: &Path) -> String {
-    let folder = folder.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("  {name}_temp_path {folder}/{name};\n"))
-        .concat();
-    format!(
-        r#"daemon off;
-worker_processes 1;
-pid {folder}/pid;
-error_log stderr crit;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-{temporary}  server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {folder}/cert.pem;
-    ssl_certificate_key {folder}/key.pem;
-    location / {{
+    let locations = format!(
+        r#"    location / {{
       proxy_pass http://127.0.0.1:{server};
       proxy_http_version 1.1;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection "upgrade";
       proxy_read_timeout 1s;
-    }}
-  }}
-}}
-"#
-    )
+    }}"#
+    );
+    let (program, authority) = nginx::behind_tls(Site { locations, ..Site::default() });
+    let ca = program.path("ca.pem");
+    authority.write_to(&ca);
+    (program, ca)
 }
 
 fn behind(port: u16, ca: &Path, more: &str) -> String {

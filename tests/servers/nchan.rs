@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client};
 
 use crate::harness::cutter::Cutter;
+use crate::harness::nginx::Site;
 use crate::harness::program::{Program, free_port};
 use crate::harness::stream::{Arrival, Scale, Server, run};
 use crate::harness::{daemon, everything, http, nginx, recovers_with_another_token, shown, wait_for_status};
@@ -40,7 +41,7 @@ struct Nchan {
 impl Nchan {
     fn start() -> Self {
         let inside = free_port();
-        let (program, authority) = nginx::behind_tls(move |port, folder| nginx(port, inside, folder));
+        let (program, authority) = nginx::behind_tls(site(inside));
         Self { program, inside, listener: Listener::start(inside), authority }
     }
 
@@ -68,26 +69,11 @@ impl Nchan {
     }
 }
 
-fn nginx(port: u16, inside: u16, folder: &Path) -> String {
-    let folder = folder.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("  {name}_temp_path {folder}/{name};\n"))
-        .concat();
+/// What docs/servers.md shows for nginx, and what the tests need besides.
+fn site(inside: u16) -> Site {
     let channel = shown("nchan", "nginx").replace("SECRET", TOKEN);
-    format!(
-        r#"load_module {MODULE};
-daemon off;
-worker_processes 1;
-pid {folder}/pid;
-error_log stderr error;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-{temporary}  server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {folder}/cert.pem;
-    ssl_certificate_key {folder}/key.pem;
-{channel}
+    let locations = format!(
+        r#"{channel}
     location = /inbound {{
       if ($http_authorization != "Bearer {TOKEN}") {{ return 403; }}
       nchan_subscriber websocket;
@@ -97,16 +83,16 @@ http {{
       nchan_pubsub websocket;
       nchan_channel_id quiet;
       nchan_subscriber_timeout 1;
-    }}
-  }}
-  server {{
+    }}"#
+    );
+    let beside = format!(
+        r#"  server {{
     listen 127.0.0.1:{inside};
     location = /publish {{ nchan_publisher; nchan_channel_id orders; }}
     location = /listen {{ nchan_subscriber websocket; nchan_channel_id orders; }}
-  }}
-}}
-"#
-    )
+  }}"#
+    );
+    Site { module: Some(MODULE), locations, beside }
 }
 
 /// The configuration that docs/servers.md shows.

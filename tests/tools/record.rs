@@ -42,6 +42,12 @@ fn desk() -> Desk {
     desk
 }
 
+/// Records the shop at `url` into `transcript`, with what else is said.
+fn record<'a>(transcript: &'a str, url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["dialect", "record", "shop.toml", transcript, "--url", url, "--token-file", "token"];
+    [&args, more].concat()
+}
+
 /// A server that answers a `hello` and each message.
 async fn shop() -> ScriptedServer {
     ScriptedServer::builder()
@@ -114,21 +120,8 @@ fn dirs(lines: &[Value]) -> Vec<&str> {
 async fn a_recorded_session_replays_and_has_no_secret_in_it() {
     let (desk, server) = (desk(), shop().await);
     let url = format!("{}?api=urlsecret-canary", server.url());
-    let child = desk.spawn(&[
-        "dialect",
-        "record",
-        "shop.toml",
-        "a.jsonl",
-        "--url",
-        &url,
-        "--token-file",
-        "token",
-        "--send",
-        "chat",
-        r#"{"text":"Hi"}"#,
-        "--frames",
-        "6",
-    ]);
+    let child =
+        desk.spawn(&record("a.jsonl", &url, &["--send", "chat", r#"{"text":"Hi"}"#, "--frames", "6"]));
     let peer = server.accept().await;
     server.received("the message", |frames| (frames.len() == 2).then_some(())).await;
     let coded = BASE64.encode(format!("user:{TOKEN}"));
@@ -252,21 +245,7 @@ async fn a_step_whose_time_ran_out_does_so_in_the_replay() {
     let (desk, server) = (desk(), ScriptedServer::start().await);
     desk.write("shop.toml", &format!("{SHOP}timeout = \"300ms\"\non_timeout = \"continue\"\n"));
     let url = server.url();
-    let child = desk.spawn(&[
-        "dialect",
-        "record",
-        "shop.toml",
-        "a.jsonl",
-        "--url",
-        &url,
-        "--token-file",
-        "token",
-        "--send",
-        "chat",
-        "1",
-        "--frames",
-        "2",
-    ]);
+    let child = desk.spawn(&record("a.jsonl", &url, &["--send", "chat", "1", "--frames", "2"]));
     let ended = finish(child).await;
     assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
     let lines = desk.transcript("a.jsonl");
@@ -294,8 +273,7 @@ async fn a_refused_sign_in_ends_the_recording_and_stands_in_it() {
         .start()
         .await;
     let url = server.url();
-    let args = ["dialect", "record", "shop.toml", "a.jsonl", "--url", &url, "--token-file", "token"];
-    let ended = finish(desk.spawn(&args)).await;
+    let ended = finish(desk.spawn(&record("a.jsonl", &url, &[]))).await;
     assert_eq!(ended.status.code(), Some(4), "{}", said(&ended));
     assert!(said(&ended).contains("no such key"), "{}", said(&ended));
     let lines = desk.transcript("a.jsonl");
@@ -305,8 +283,7 @@ async fn a_refused_sign_in_ends_the_recording_and_stands_in_it() {
 
     let upgrade = ScriptedServer::builder().answer(|_, _| Upgrade::refuse(401, &[], "no")).start().await;
     let url = upgrade.url();
-    let args = ["dialect", "record", "shop.toml", "b.jsonl", "--url", &url, "--token-file", "token"];
-    let ended = finish(desk.spawn(&args)).await;
+    let ended = finish(desk.spawn(&record("b.jsonl", &url, &[]))).await;
     assert_eq!(ended.status.code(), Some(4), "{}", said(&ended));
     let lines = desk.transcript("b.jsonl");
     assert_eq!((lines[1]["dir"].clone(), lines[1]["status"].clone()), (json!("refused"), json!(401)));
@@ -317,17 +294,7 @@ async fn a_refused_sign_in_ends_the_recording_and_stands_in_it() {
 async fn messages_come_from_standard_input_until_a_signal_ends_it() {
     let (desk, server) = (desk(), shop().await);
     let url = server.url();
-    let mut child = desk.spawn(&[
-        "--json",
-        "dialect",
-        "record",
-        "shop.toml",
-        "a.jsonl",
-        "--url",
-        &url,
-        "--token-file",
-        "token",
-    ]);
+    let mut child = desk.spawn(&record("a.jsonl", &url, &["--json"]));
     let mut input = child.stdin.take().unwrap();
     let told = Told::by(child);
     writeln!(input, r#"{{"type":"chat","data":{{"text":"one"}},"id":"m1"}}"#).unwrap();
@@ -360,18 +327,7 @@ async fn a_transcript_that_is_there_stays_unless_it_is_meant() {
     let (desk, server) = (desk(), shop().await);
     desk.write("a.jsonl", "# mine\n");
     let url = server.url();
-    let mut args = vec![
-        "dialect",
-        "record",
-        "shop.toml",
-        "a.jsonl",
-        "--url",
-        &url,
-        "--token-file",
-        "token",
-        "--frames",
-        "2",
-    ];
+    let mut args = record("a.jsonl", &url, &["--frames", "2"]);
     let refused = desk.run(&args);
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("--force"), "{}", said(&refused));
