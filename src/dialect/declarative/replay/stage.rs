@@ -256,6 +256,10 @@ impl<'t> Stage<'t> {
             self.mismatch("a frame came, and there is no connection");
             return;
         };
+        if self.judged {
+            self.mismatch("a frame came, and we had ended the connection by what came before");
+            return;
+        }
         let mut acts = Vec::new();
         talk.frame(at, frame, &mut acts);
         self.carry_out(acts);

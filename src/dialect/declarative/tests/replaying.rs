@@ -52,6 +52,25 @@ fn a_recording_of_another_client_passes_with_its_own_counters_ids_and_times() {
 }
 
 #[test]
+fn nothing_comes_on_a_connection_that_we_have_ended() {
+    let dialect = r#"
+dialect = 1
+in = [
+  { as = "retry", when = { "/t" = "bye" } },
+  { as = "event", type = "/t" },
+]
+"#;
+    let of = |lines: &str| {
+        let recording =
+            format!("{{\"dir\":\"open\"}}\n{{\"dir\":\"in\",\"frame\":{{\"t\":\"bye\"}}}}\n{lines}");
+        replay((dialect, "d"), (&recording, "t"), false).unwrap().mismatches
+    };
+    let event = r#"{"dir":"in","frame":{"t":"a"}}"#;
+    assert_eq!(of(event), 1, "an end that no line names");
+    assert_eq!(of(&format!("{{\"dir\":\"close\",\"by\":\"us\"}}\n{{\"dir\":\"open\"}}\n{event}")), 0);
+}
+
+#[test]
 fn the_items_of_a_spread_list_must_be_the_recorded_ones() {
     let dialect = r#"
 dialect = 1
