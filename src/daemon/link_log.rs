@@ -74,11 +74,28 @@ pub(super) struct LinkLog {
     connected: Option<Instant>,
     /// The connection that stands was not told of.
     untold: bool,
+    /// By the last line that was told aloud there is no connection.
+    told_down: bool,
 }
 
 impl LinkLog {
-    /// The line for what `now` shows, and how loud it is; none where nothing changed.
+    /// The line for what `now` shows, and how loud it is; none where nothing changed. Whoever was told
+    /// of a loss is told of the connection that ends it.
     pub(super) fn line(&mut self, now: &LinkStatus, at: Instant) -> Option<(Loudness, String)> {
+        let (mut loudness, text) = self.in_turn(now, at)?;
+        let up = now.state == LinkState::Connected;
+        if up && self.told_down && loudness == Loudness::Debug {
+            loudness = Loudness::Info;
+            self.untold = false;
+        }
+        if loudness != Loudness::Debug {
+            self.told_down = !up;
+        }
+        Some((loudness, text))
+    }
+
+    /// The line, as loud as one that may have been told before.
+    fn in_turn(&mut self, now: &LinkStatus, at: Instant) -> Option<(Loudness, String)> {
         let kind = now.reason.as_ref().map(|reason| reason.kind);
         let this = (now.state, kind, now.attempt);
         if self.last.replace(this) == Some(this) {
@@ -91,7 +108,7 @@ impl LinkLog {
             self.told.clear();
         }
         let why = now.reason.as_ref().map(|reason| reason.text.as_str()).unwrap_or_default();
-        let text = format!("{} {why}", now.label);
+        let text = format!("{} {why}", now.label).trim_end().to_owned();
         let loudness = loudness(now.state);
         let new = Told { first: at, next: at + PAUSE, pause: PAUSE, times: 1 };
         let Some(told) = self.told.get_mut(&(now.state, kind)) else {
@@ -130,7 +147,7 @@ impl LinkLog {
             .filter(|((state, _), _)| *state == LinkState::Connected)
             .map(|(_, told)| told.times)
             .sum();
-        format!("Connected for {}, the {times}th time in a row of short ones", span(SETTLED))
+        format!("Connected for {}: of {times} connections in a row the first that lasts", span(SETTLED))
     }
 }
 
@@ -229,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn a_recovery_is_told_as_loud_as_the_loss_it_ends() {
+        let mut log = LinkLog::default();
+        let mut told = |state, second| log.line(&status(state, 0), at(second)).expect("a change").0;
+        let (up, down) = (LinkState::Connected, LinkState::Reconnecting);
+        assert_eq!([told(up, 0), told(down, 10), told(up, 12)], [Loudness::Info; 3]);
+        assert_eq!([told(down, 20), told(up, 22)], [Loudness::Debug; 2], "by what was told it stands");
+        assert_eq!([told(LinkState::Unavailable, 30), told(up, 31)], [Loudness::Warn, Loudness::Info]);
+        assert_eq!(log.due(), None, "nothing is left to tell");
+    }
+
+    #[test]
     fn a_line_that_flaps_is_told_seldom_and_once_it_holds() {
         let mut log = LinkLog::default();
         let mut loud = 0;
@@ -239,7 +267,7 @@ mod tests {
         }
         assert!((8..20).contains(&loud), "{loud} lines in an hour of flapping");
         assert_eq!(log.due(), Some(at(3_599) + SETTLED));
-        assert_eq!(log.settled(), "Connected for 60 s, the 1800th time in a row of short ones");
+        assert_eq!(log.settled(), "Connected for 60 s: of 1800 connections in a row the first that lasts");
         assert_eq!(log.due(), None);
     }
 }
