@@ -1,6 +1,6 @@
 //! Start-up: one step after the other, then messages flow and the subscriptions begin.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::condition::{Condition, Facts, Subject};
@@ -28,6 +28,8 @@ pub(crate) struct Steps {
     resumed: bool,
     /// It said that events were lost.
     lost: bool,
+    /// Streams whose cursor this connection was the first to take.
+    fresh: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +261,7 @@ impl Talk {
         let scope = self.scope(at, around);
         let stream = self.stream(step.effects.stream.as_ref(), &scope);
         if let Some(cursor) = self.cursors.get(&stream) {
-            return Some((Arc::clone(cursor), true));
+            return Some((Arc::clone(cursor), !self.steps.fresh.contains(&stream)));
         }
         let initial = body(self.spec.initial.as_ref()?.value(&scope)?);
         self.set_cursor(stream, Arc::clone(&initial), findings);
@@ -289,7 +291,7 @@ impl Talk {
         match fit {
             Fit::Awaited => {
                 if step.ok.is_none() {
-                    self.take_along(at, &step.effects, around, true, findings);
+                    self.take_from_answer(at, step, around, findings);
                 }
                 if let Some(active) = self.send_step(at, active, around.message, findings) {
                     self.steps.put(slot, active);
@@ -297,11 +299,21 @@ impl Talk {
             }
             Fit::Ok => {
                 self.steps.resumed |= active.asked;
-                self.take_along(at, &step.effects, around, true, findings);
+                self.take_from_answer(at, step, around, findings);
             }
             Fit::Fail => self.refused(at, &active, step, around, findings),
         }
         Some(item)
+    }
+
+    /// What the step takes from the frame that finished it.
+    fn take_from_answer(&mut self, at: Moment, step: &Step, around: Around<'_>, findings: &mut Findings) {
+        let stream = self.stream(step.effects.stream.as_ref(), &self.scope(at, around));
+        let known = self.cursors.contains_key(&stream);
+        self.take_along(at, &step.effects, around, true, findings);
+        if !known && self.cursors.contains_key(&stream) {
+            self.steps.fresh.insert(stream);
+        }
     }
 
     fn fit(
