@@ -1,7 +1,7 @@
 //! Holes: named places for values, in what we send and in what we take from a frame.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::filter::{Filter, apply_all};
 use super::scalars::Digits;
+use super::spec::MAX_NAMES;
 use super::tape::Doc;
 use super::value::Value;
 use crate::dialect::Outgoing;
@@ -93,9 +94,34 @@ pub(crate) struct Names {
     pub(crate) captured: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) kept: BTreeMap<Arc<str>, Arc<str>>,
     pub(crate) vars: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+    /// What was kept before, until other values took its place. The server may still speak of it.
+    pub(crate) was_kept: VecDeque<Arc<str>>,
 }
 
 impl Names {
+    /// Keeps a value.
+    pub(crate) fn keep(&mut self, name: &Arc<str>, json: &Arc<str>) {
+        let before = self.kept.insert(Arc::clone(name), Arc::clone(json));
+        self.retire(before);
+    }
+
+    /// Forgets a value. Returns whether there was one to be taken away from the disk.
+    pub(crate) fn forget(&mut self, name: &str) -> bool {
+        self.captured.remove(name);
+        let before = self.kept.remove(name);
+        let kept = before.is_some();
+        self.retire(before);
+        kept
+    }
+
+    fn retire(&mut self, json: Option<Arc<str>>) {
+        let Some(json) = json else { return };
+        if self.was_kept.len() >= MAX_NAMES {
+            self.was_kept.pop_front();
+        }
+        self.was_kept.push_back(json);
+    }
+
     /// The value of `name`: captured, else kept, else configured.
     fn get(&self, name: &str) -> Option<&str> {
         let found = self.captured.get(name).or_else(|| self.kept.get(name)).or_else(|| self.vars.get(name));

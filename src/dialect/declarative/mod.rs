@@ -26,6 +26,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod value;
+mod veil;
 mod written;
 
 use std::sync::Arc;
@@ -116,11 +117,7 @@ impl Dialect for Declared {
     }
 
     fn connect(&self, given: &Given, at: Moment) -> Connect {
-        let names = Names {
-            captured: std::collections::BTreeMap::new(),
-            kept: given.kept.clone(),
-            vars: Arc::clone(&self.spec.vars),
-        };
+        let names = Names { kept: given.kept.clone(), vars: Arc::clone(&self.spec.vars), ..Names::default() };
         let mut scope = Scope::new(&names, at.wall);
         scope.token = given.token.as_ref();
         let mut connect = Connect::default();

@@ -181,13 +181,12 @@ impl Talk {
                 && self.names.kept.get(name) != Some(&json)
                 && self.fits(name, &json, self.names.kept.len(), findings)
             {
-                self.names.kept.insert(Arc::clone(name), Arc::clone(&json));
+                self.names.keep(name, &json);
                 findings.unit.kept.push((Arc::clone(name), Some(json)));
             }
         }
         for name in &effects.forget {
-            self.names.captured.remove(name);
-            if self.names.kept.remove(name).is_some() {
+            if self.names.forget(name) {
                 findings.unit.kept.push((Arc::clone(name), None));
             }
         }

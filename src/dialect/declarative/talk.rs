@@ -15,7 +15,7 @@ use super::spec::{Codec, Length, MAX_FRAME_ITEMS, Sentence, Spec, Vars};
 use super::steps::Steps;
 use super::tape::Tape;
 use super::template::{Spread, Template};
-use super::{codec, odd, outbound};
+use super::{codec, odd, outbound, veil};
 use crate::dialect::{Act, Conversation, Encoded, Given, Outgoing, Pulse};
 use crate::model::{Frame, Instant, Moment, NewRow, Payload, Refusal, Secret, Unit, Verdict};
 
@@ -87,7 +87,7 @@ impl Talk {
             spec,
             token: given.token,
             sign_in: given.sign_in,
-            names: Names { captured: BTreeMap::new(), kept: given.kept, vars },
+            names: Names { kept: given.kept, vars, ..Names::default() },
             cursors: given.cursors,
             numbers: BTreeMap::new(),
             steps: Steps::default(),
@@ -433,8 +433,8 @@ pub(super) fn verdict(sentence: Sentence, after: Option<Duration>) -> Verdict {
     }
 }
 
-/// What `source` says, for people.
+/// What `source` says, for people: without what is secret in it, and cut only then.
 pub(super) fn words(source: Option<&Template>, scope: &Scope<'_>) -> Option<String> {
     let value = source?.value(scope).filter(|value| !value.is_null())?;
-    Some(clean(&value.text()))
+    Some(clean(&veil::over(&value.text(), scope)))
 }

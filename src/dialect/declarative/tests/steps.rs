@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use super::{Bench, at, dialect, rows, sent};
 use crate::dialect::{Act, Given, SignIn};
 use crate::model::{Failure, Secret, Verdict};
@@ -270,4 +272,95 @@ fn the_pulse_may_come_from_the_server() {
     assert_eq!((pulse.every, pulse.beat), (Some(Duration::from_millis(1500)), Some(Duration::from_secs(2))));
     assert_eq!(bench.talk.heartbeat(at(0)), Some(crate::model::Frame::Text("[1]".into())));
     assert!(matches!(&bench.frame(r#"{"pong":true}"#)[..], [Act::Pong]));
+}
+
+/// The server's session is gone on with: its id is the cursor.
+const SESSION: &str = r#"
+    in = [
+      { as = "cursor_lost", when = { "/t" = "unknown" }, message = "/why", forget = ["session"] },
+      { as = "error", when = { "/t" = "error" }, code = "/code", message = "/why" },
+      { as = "event", when = { "/t" = "e" }, type = "e" },
+    ]
+    out = [{ frame = { session = "$session", data = "$data" } }]
+    [[start]]
+    if = { "$cursor" = { exists = false } }
+    send = "new"
+    ok = { "/t" = "hello" }
+    cursor = "/session"
+    keep = { session = "/session" }
+    [[start]]
+    send = { go_on = "$cursor" }
+    ok = { "/t" = "welcome" }
+    fail = { "/t" = "no" }
+    fail_as = "reconnect"
+    message = "/why"
+"#;
+
+fn of_a_session(id: &str) -> Given {
+    let json: Arc<str> = format!("\"{id}\"").into();
+    let kept = [("session".into(), Arc::clone(&json))].into();
+    Given {
+        kept,
+        cursors: [("".into(), json)].into(),
+        token: Some(Secret::new("sesame-open")),
+        ..Given::default()
+    }
+}
+
+#[test]
+fn a_session_whose_id_is_the_cursor_goes_on_without_a_gap_and_ends_with_one() {
+    let dialect = dialect(SESSION);
+    assert!(dialect.traits().resumes, "no gap at a connection as such");
+    let (mut bench, acts) = Bench::new(&dialect, of_a_session("s-123456"));
+    assert_eq!(sent(&acts), [r#"{"go_on":"s-123456"}"#]);
+    let acts = bench.frame(r#"{"t":"welcome"}"#);
+    assert!(matches!(acts[..], [Act::Started { resumed: Some(true) }]), "{acts:?}");
+
+    let (mut bench, _) = Bench::new(&dialect, of_a_session("s-123456"));
+    let acts = bench.frame(r#"{"t":"unknown","why":"no such session"}"#);
+    assert_eq!(rows(&acts), ["gap|no such session"]);
+    let [Act::Store { unit, .. }, Act::HangUp(_)] = &acts[..] else { panic!("{acts:?}") };
+    assert_eq!((unit.cursors[0].1.as_deref(), unit.kept[0].1.as_deref()), (None, None));
+
+    let (mut bench, acts) = Bench::new(&dialect, Given::default());
+    assert_eq!(sent(&acts), ["new"]);
+    let acts = bench.frame(r#"{"t":"hello","session":"s-654321"}"#);
+    assert_eq!(sent(&acts), [r#"{"go_on":"s-654321"}"#]);
+    assert_eq!(rows(&acts), Vec::<String>::new());
+    let acts = bench.frame(r#"{"t":"welcome"}"#);
+    assert!(matches!(acts[..], [Act::Started { resumed: None }]), "nothing was gone on with: {acts:?}");
+}
+
+#[test]
+fn a_servers_words_do_not_show_what_is_kept_nor_the_credential() {
+    let dialect = dialect(SESSION);
+    let told = |acts: &[Act]| format!("{acts:?}");
+    let (mut bench, _) = Bench::new(&dialect, of_a_session("s-123456"));
+    let acts = bench.frame(r#"{"t":"unknown","why":"401:s-123456:Unknown client"}"#);
+    let Some(Act::HangUp(failure)) = acts.last() else { panic!("{acts:?}") };
+    assert_eq!(failure.to_string(), "the server asked for a new connection: \"401:***:Unknown client\"");
+    assert_eq!(rows(&acts), ["gap|401:***:Unknown client"], "forgotten by the same rule, and not shown");
+
+    let (mut bench, _) = Bench::new(&dialect, of_a_session("s-123456"));
+    let acts = bench.frame(r#"{"t":"no","why":"s-123456 and sesame-open"}"#);
+    assert!(!told(&acts).contains("s-123456") && !told(&acts).contains("sesame"), "{acts:?}");
+    let acts = bench.frame(r#"{"t":"error","code":"s-123456","why":"seven"}"#);
+    let health =
+        acts.iter().find_map(|act| if let Act::Health { text, .. } = act { Some(text) } else { None });
+    assert_eq!(health.map(String::as_str), Some("the server complains: *** \"seven\""));
+}
+
+#[test]
+fn what_is_short_stays_in_a_servers_words_and_what_is_within_a_kept_value_does_not() {
+    let dialect = dialect(SESSION);
+    for (kept, shown) in [
+        ("\"seven\"", "no seven, no 123456"),
+        ("{\"no\":123456,\"at\":[\"seven\"]}", "no seven, no ***"),
+        ("[\"no seven\",\"no seven, no\"]", "*** 123456"),
+    ] {
+        let kept = [("session".into(), kept.into())].into();
+        let (mut bench, _) = Bench::new(&dialect, Given { kept, ..Given::default() });
+        let acts = bench.frame(r#"{"t":"unknown","why":"no seven, no 123456"}"#);
+        assert_eq!(rows(&acts), [format!("gap|{shown}")]);
+    }
 }
