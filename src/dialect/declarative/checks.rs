@@ -1,6 +1,8 @@
 //! What only the file as a whole can show: rules that are never reached, sign-ins whose refusal
 //! nobody would see, names that come too late.
 
+mod doubts;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ pub(crate) fn look_over(spec: &Spec, notes: &mut Notes<'_>) {
     cursors(spec, notes);
     late_captures(spec, notes);
     loose_ends(spec, notes);
+    doubts::look_over(spec, notes);
     notes.rule = None;
 }
 

@@ -45,6 +45,7 @@ const FILE_KEYS: [&str; 13] = [
     "subscribe",
     "out",
 ];
+pub(super) const HEARTBEAT_KEYS: [&str; 5] = ["send", "every", "timeout", "beat", "ws_ping"];
 const EFFECT_KEYS: [&str; 4] = ["capture", "keep", "forget", "cursor"];
 const OWN_KEYS: [&str; 11] = [
     "type",
@@ -59,7 +60,7 @@ const OWN_KEYS: [&str; 11] = [
     "each",
     "cumulative",
 ];
-const STEP_KEYS: [&str; 17] = [
+pub(super) const STEP_KEYS: [&str; 17] = [
     "note",
     "if",
     "each",
@@ -89,7 +90,7 @@ pub(crate) fn compile<'s>(text: &'s str, file: &'s str) -> (Spec, Notes<'s>) {
     match DeTable::parse(text) {
         Ok(table) => {
             let names = own_names(table.get_ref());
-            let mut written = Written { notes, names };
+            let mut written = Written { notes, names, in_each: false };
             let spec = written.file(Keys::new(table.get_ref(), 0));
             (spec, written.notes)
         }
@@ -347,7 +348,7 @@ impl Written<'_> {
         let (every, timeout, beat) = (length("every"), length("timeout"), length("beat"));
         let send = table.take("send").and_then(|item| self.template(item, Site::Heartbeat));
         let ws_ping = table.flag("ws_ping", &mut self.notes).unwrap_or(true);
-        table.finish(&["send", "every", "timeout", "beat", "ws_ping"], &mut self.notes);
+        table.finish(&HEARTBEAT_KEYS, &mut self.notes);
         HeartbeatSpec { send, every, timeout, beat, ws_ping }
     }
 

@@ -15,6 +15,7 @@ impl Written<'_> {
             let label = format!("{kind}[{}]", index + 1);
             self.notes.rule = Some(label.clone());
             steps.extend(self.step(Keys::new(table, at), label, codec));
+            self.in_each = false;
         }
         self.notes.rule = None;
         steps
@@ -58,6 +59,7 @@ impl Written<'_> {
                 None
             }
         });
+        self.in_each = each.is_some();
         let wait = self.answer(&mut keys, "wait", Site::Wait, codec);
         let send =
             keys.take("send").and_then(|item| self.template(item, Site::Send { waits: wait.is_some() }));

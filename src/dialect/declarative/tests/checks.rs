@@ -139,10 +139,45 @@ fn doubts_are_warnings() {
             "in = [{ as = \"event\", type = \"$a\", capture = { a = \"/a\" } }]\nstart = [{ send = \"$a\" }]",
             "late_capture",
         ),
+        (
+            "in = [{ as = \"event\", when = { \"/0/t\" = \"e\" }, type = \"/0/t\", data = \"/0/d\" }]",
+            "first_of_batch",
+        ),
+        ("vars = { a = { required = true } }\nin = [{ as = \"event\", type = \"$a\" }]", "required_default"),
+        (
+            "in = [{ as = \"event\", type = \"t\", keep = { s = \"/s\" } }]\nstart = [{ send = 1, ok = { \"/ok\" = 1 }, forget = [\"s\"] }, { send = \"$s\" }]",
+            "forgotten_name",
+        ),
+        (
+            "in = [{ as = \"event\", type = \"t\", keep = { s = \"/s\" } }]\nout = [{ frame = [\"$s\"] }]\nstart = [{ send = 1, ok = { \"/ok\" = 1 }, forget = [\"s\"] }]",
+            "forgotten_name",
+        ),
     ] {
         let problems = check(&format!("dialect = 1\n{text}"), "test.toml");
         let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
         assert_eq!((problem.code, problem.severity), (code, Grade::Warning), "{text}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_mistake_is_no_warning() {
+    let keep = "in = [{ as = \"event\", type = \"t\", keep = { s = \"/s\" } }]\n";
+    for text in [
+        // One message that is a list; and a batch whose other items are looked at too.
+        "in = [{ as = \"event\", when = { \"/0\" = \"e\" }, type = \"/0\", data = \"/1\" }]".to_owned(),
+        "in = [{ as = \"event\", when = { \"/0/t\" = \"e\" }, type = \"/0/t\", data = \"/1/d\" }]".to_owned(),
+        "codec = \"json-or-array\"\nin = [{ as = \"event\", type = \"/0/t\" }]".to_owned(),
+        "vars = { a = { required = true, more = 1 } }\nin = [{ as = \"event\", type = \"$a\" }]".to_owned(),
+        // Asked for, set again, or used before.
+        format!(
+            "{keep}start = [{{ send = 1, forget = [\"s\"] }}, {{ if = {{ \"$s\" = {{ exists = true }} }}, send = \"$s\" }}]"
+        ),
+        format!(
+            "{keep}start = [{{ send = 1, forget = [\"s\"] }}, {{ send = 1, ok = {{ \"/s\" = 1 }}, keep = {{ s = \"/s\" }} }}, {{ send = \"$s\" }}]"
+        ),
+        format!("{keep}start = [{{ send = \"$s\" }}, {{ send = 1, forget = [\"s\"] }}]"),
+    ] {
+        assert_eq!(check(&format!("dialect = 1\n{text}"), "t"), [], "{text}");
     }
 }
 
@@ -157,6 +192,18 @@ fn every_check_names_the_place_the_rule_and_a_way_out() {
         ("bad_hole", "[[start]]\nsend = ^\"$now!\"", Some("start[1]"), "a hole is `$name`"),
         ("unknown_filter", "[[start]]\nsend = ^\"$now|jsn\"", Some("start[1]"), "did you mean `json`?"),
         ("unset_hole", "[[out]]\nframe = { t = ^\"$typ\" }", Some("out[1]"), "did you mean `$type`?"),
+        (
+            "unset_hole",
+            "require = [\"topics\"]\n[[subscribe]]\neach = \"$topics\"\nsend = { t = ^\"$each\" }",
+            Some("subscribe[1]"),
+            "the item of the list is `$item`",
+        ),
+        (
+            "unset_hole",
+            "require = [\"topics\"]\n[[subscribe]]\neach = \"$topics\"\nsend = 1\n[[subscribe]]\nsend = { t = ^\"$topic\" }",
+            Some("subscribe[2]"),
+            "did you mean `$topics`?",
+        ),
         (
             "mixed_condition",
             "[[in]]\nas = \"ping\"\nwhen = { \"/a\" = 1, ^close = 1 }",
@@ -231,6 +278,24 @@ fn every_check_names_the_place_the_rule_and_a_way_out() {
             "about = \"x\"\n^heartbeat = { send = \"x\" }",
             None,
             "add a rule with `as = \"pong\"`",
+        ),
+        (
+            "required_default",
+            "vars = { ^room = { required = true } }\n[[start]]\nsend = \"$room\"",
+            None,
+            "write `require = [\"room\"]`",
+        ),
+        (
+            "first_of_batch",
+            "[[in]]\nas = \"retry\"\nwhen = { close = 4000 }\n^[[in]]\nas = \"event\"\ntype = \"/0/t\"",
+            Some("in[2]"),
+            "`codec = \"json-or-array\"`",
+        ),
+        (
+            "forgotten_name",
+            "[[start]]\nsend = 1\nok = { \"/s\" = 1 }\ncapture = { s = \"/s\" }\n^[[start]]\nsend = 1\nok = { \"/ok\" = 1 }\nforget = [\"s\"]\n[[subscribe]]\nsend = \"$s\"",
+            Some("start[2]"),
+            "a rule for the frame that refuses",
         ),
         ("unused_name", "vars = { ^a = 1 }", None, "use `$a`, or take it away"),
         ("no_event", "about = \"x\"\n^in = [{ as = \"ping\" }]", None, "add a rule with `as = \"event\"`"),

@@ -95,6 +95,8 @@ pub(crate) struct Written<'s> {
     pub(crate) notes: Notes<'s>,
     /// Names of the file's own, and where they are first given a value.
     pub(crate) names: BTreeMap<String, usize>,
+    /// The step at hand is done for each item of a list.
+    pub(crate) in_each: bool,
 }
 
 fn name_length(text: &str) -> usize {
@@ -145,12 +147,20 @@ impl Written<'_> {
     fn unset(&mut self, name: &str, at: usize, site: Site) {
         let there = BUILT_IN.iter().filter(|(_, base)| site.has(base)).map(|(name, _)| *name);
         let all: Vec<&str> = there.chain(self.names.keys().map(String::as_str)).collect();
+        let built_in = BUILT_IN.iter().any(|(known, _)| *known == name);
         let advice = match nearest(name, all) {
+            Some(near) if self.in_each && !built_in => {
+                format!("the item of the list is `$item`; or did you mean `${near}`?")
+            }
+            None if self.in_each && !built_in => {
+                "the item of the list is `$item`; other names come from `vars`, `capture` or `keep`"
+                    .to_owned()
+            }
             Some(near) if near != name => format!("did you mean `${near}`?"),
             _ => "a name comes from `vars`, `capture` or `keep`; a dollar sign alone is written `$$`"
                 .to_owned(),
         };
-        let message = if BUILT_IN.iter().any(|(known, _)| *known == name) {
+        let message = if built_in {
             format!("`${name}` has no value in this place")
         } else {
             format!("nothing gives `${name}` a value")
