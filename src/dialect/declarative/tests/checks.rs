@@ -438,3 +438,25 @@ fn the_discriminator_is_the_pointer_most_rules_compare() {
     let text = "dialect = 1\nin = [{ as = \"ping\", when = { \"/t\" = \"a\", \"/x\" = 1 } }, { as = \"event\", type = \"t\", when = { \"/t\" = \"b\" } }]";
     assert_eq!(examine(text, "t").discriminator.as_deref(), Some("/t"));
 }
+
+/// The tables at the end of the page for authors have every word there is, and no other.
+#[test]
+fn the_short_tables_for_authors_have_each_role_codec_and_key() {
+    use super::super::compile::{HEARTBEAT_KEYS, STEP_KEYS};
+    use super::super::spec::{Codec, Role};
+    use std::collections::BTreeSet;
+
+    let page = include_str!("../../../../docs/dialects.md");
+    let (_, page) = page.split_once("\n## In short\n").expect("the section");
+    let (page, _) = page.split_once("\n## ").expect("one behind it");
+    let tables: Vec<BTreeSet<&str>> = page
+        .split("\n\n")
+        .filter(|block| block.starts_with('|'))
+        .map(|table| {
+            let cells = table.lines().skip(2).filter_map(|row| row.split('|').nth(1));
+            cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+        })
+        .collect();
+    let all: [&[&str]; 4] = [&Role::NAMES, &Codec::NAMES, &STEP_KEYS, &HEARTBEAT_KEYS];
+    assert_eq!(tables, all.map(|words| words.iter().copied().collect::<BTreeSet<_>>()));
+}
