@@ -39,7 +39,7 @@ impl Daemon {
         }
         let durability = policy.durability;
         let daemon = Arc::clone(self);
-        slot.post(new, move |outcome| match outcome {
+        slot.post(new, move |outcome, few| match outcome {
             Err(refusal) => {
                 daemon.note_limit(&refusal);
                 told.now(Err(refusal));
@@ -50,7 +50,8 @@ impl Daemon {
                 ));
             }
             Ok(store::Inserted { id, state, duplicate }) => {
-                told.now(Ok(Receipt { id, state, durability, duplicate, reason: None }));
+                let receipt = Ok(Receipt { id, state, durability, duplicate, reason: None });
+                if few { told.at_once(receipt) } else { told.now(receipt) }
             }
         });
         Ok(())

@@ -148,14 +148,14 @@ where
     let reader = Reader::new(from, shared.limits.max_line);
     let (out, lines) = out::buffer();
     let unanswered = Arc::new(Semaphore::new(MAX_UNANSWERED));
-    let receipts = Receipts::new(Arc::clone(&unanswered));
+    let receipts = Receipts::new(Arc::clone(&unanswered), reader.framing());
     let (gone, finished) = (CancellationToken::new(), CancellationToken::new());
     let writer = tokio::spawn({
-        let (framing, backend) = (reader.framing(), Arc::clone(&shared.backend));
+        let backend = Arc::clone(&shared.backend);
         let (ended, finished) = (gone.clone().drop_guard(), finished.clone());
         let receipts = Arc::clone(&receipts);
         async move {
-            if let Err(WriteError::Slow) = out::write(to, lines, receipts, framing, finished).await {
+            if let Err(WriteError::Slow) = out::write(to, lines, receipts, finished).await {
                 backend.count(metric::SLOW_CLOSED);
                 tracing::warn!(pid = peer.pid, "an app was cut off: it read nothing for too long");
             }

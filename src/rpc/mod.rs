@@ -42,6 +42,8 @@ mod openrpc;
 #[cfg(feature = "daemon")]
 mod out;
 #[cfg(feature = "daemon")]
+mod pen;
+#[cfg(feature = "daemon")]
 mod receipts;
 #[cfg(feature = "daemon")]
 mod server;

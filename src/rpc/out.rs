@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::chunk::Chunk;
-use super::framing::Framing;
+use super::pen::Way;
 use super::receipts::{Ready, Receipts};
 
 /// Messages that wait to be written.
@@ -108,20 +108,20 @@ pub(super) enum WriteError {
 }
 
 /// Writes what is put into the buffer until its last [`Outbox`] is gone, and receipts as they come.
-/// `framing` says how messages are told apart, where the app has shown it by then. `finished`: the
-/// app writes no more.
-pub(super) async fn write<W: AsyncWrite + Unpin>(
+/// `finished`: the app writes no more.
+pub(super) async fn write<W: AsyncWrite + Send + Unpin + 'static>(
     to: W,
     Lines(lines): Lines,
     receipts: Arc<Receipts>,
-    framing: Arc<OnceLock<Framing>>,
     finished: CancellationToken,
 ) -> Result<(), WriteError> {
-    let mut writer = Writer { to, lines, receipts, ready: VecDeque::new(), took: Vec::new() };
+    let way = Some(Box::new(to) as Way);
+    let mut writer =
+        Writer { way, rest: Vec::new(), lines, receipts, ready: VecDeque::new(), took: Vec::new() };
     let mut bytes = Vec::new();
     let mut taken = Vec::new();
     while let Some(first) = writer.next(&mut bytes, &finished).await? {
-        let framing = framing.get().copied().unwrap_or(Framing::Lines);
+        let framing = writer.receipts.framing();
         let mut answered = 0;
         let mut next = Some(first);
         let mut large = None;
@@ -139,6 +139,7 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
                     ready.write(framing, &mut bytes);
                     answered += 1;
                 }
+                Piece::Rest(rest) => bytes.extend_from_slice(&rest),
             }
             next = if bytes.len() < WRITE && large.is_none() { writer.there() } else { None };
         }
@@ -146,7 +147,7 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
         if let Some(chunk) = large {
             writer.hand_over(&chunk.text).await?;
         }
-        timeout(ACCEPTED_WITHIN, writer.to.flush()).await.map_err(|_| WriteError::Slow)??;
+        timeout(ACCEPTED_WITHIN, writer.way().flush()).await.map_err(|_| WriteError::Slow)??;
         writer.receipts.written(answered);
         for line in taken.drain(..) {
             if let Some(written) = line.written {
@@ -162,10 +163,15 @@ pub(super) async fn write<W: AsyncWrite + Unpin>(
 enum Piece {
     Line(Line),
     Receipt(Ready),
+    /// Of what was written meanwhile.
+    Rest(Vec<u8>),
 }
 
-struct Writer<W> {
-    to: W,
+struct Writer {
+    /// None while it lies where others may write with it.
+    way: Option<Way>,
+    /// What is to be written before all else.
+    rest: Vec<u8>,
     lines: mpsc::Receiver<Line>,
     receipts: Arc<Receipts>,
     /// Receipts that were taken and are not written.
@@ -174,12 +180,33 @@ struct Writer<W> {
     took: Vec<Ready>,
 }
 
-impl<W: AsyncWrite + Unpin> Writer<W> {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // The connection ends with its task, whoever else knows of the pen.
+        self.take_up();
+    }
+}
+
+impl Writer {
+    /// From here on nobody else writes.
+    fn take_up(&mut self) {
+        if let Some((way, rest)) = self.receipts.pen.take_up() {
+            self.way = Some(way);
+            self.rest = rest;
+        }
+    }
+
+    /// The way to the app, which is taken up by then.
+    fn way(&mut self) -> &mut Way {
+        self.take_up();
+        self.way.as_mut().expect("it is here or lies with the receipts, and was taken up from there")
+    }
+
     /// Writes all of it.
     async fn hand_over(&mut self, mut rest: &[u8]) -> Result<(), WriteError> {
         while !rest.is_empty() {
             let accepted =
-                timeout(ACCEPTED_WITHIN, self.to.write(rest)).await.map_err(|_| WriteError::Slow)??;
+                timeout(ACCEPTED_WITHIN, self.way().write(rest)).await.map_err(|_| WriteError::Slow)??;
             if accepted == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero).into());
             }
@@ -225,7 +252,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             () = finished.cancelled() => {}
         }
         loop {
-            timeout(ACCEPTED_WITHIN, self.to.write(&[])).await.map_err(|_| WriteError::Slow)??;
+            self.take_up();
+            if let Some(piece) = self.rest() {
+                return Ok(Some(piece));
+            }
+            timeout(ACCEPTED_WITHIN, self.way().write(&[])).await.map_err(|_| WriteError::Slow)??;
             if let Ok(piece) = timeout(LOOK, poll_fn(|context| self.poll_next(context))).await {
                 return Ok(piece);
             }
@@ -235,9 +266,23 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         // Registered first, looked at second: nothing falls between.
         self.receipts.register(context.waker());
+        self.take_up();
+        if let Some(piece) = self.rest() {
+            return Poll::Ready(Some(piece));
+        }
         if let Some(ready) = self.receipt() {
             return Poll::Ready(Some(Piece::Receipt(ready)));
         }
-        self.lines.poll_recv(context).map(|line| line.map(Piece::Line))
+        let line = self.lines.poll_recv(context);
+        if line.is_pending()
+            && let Some(way) = self.way.take()
+        {
+            self.way = self.receipts.pen.lay_down(way);
+        }
+        line.map(|line| line.map(Piece::Line))
+    }
+
+    fn rest(&mut self) -> Option<Piece> {
+        (!self.rest.is_empty()).then(|| Piece::Rest(std::mem::take(&mut self.rest)))
     }
 }

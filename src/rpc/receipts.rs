@@ -1,7 +1,8 @@
 //! Receipts on their way from the commit to the app: they gather here, of one commit many, and
-//! the task that writes takes them all at once. No task and no channel stands between.
+//! the task that writes takes them all at once. No task and no channel stands between. A few are
+//! written at once where the task has laid the pen down.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -11,6 +12,7 @@ use super::backend::Pending;
 use super::error::ErrorObject;
 use super::framing::Framing;
 use super::message::{Id, write_answer, write_refusal};
+use super::pen::{Pen, Wrote};
 use crate::model::{ErrorKind, Receipt, Refusal};
 
 /// Bytes of a request's id with which it may go by here: as many ids are kept as requests may be
@@ -30,6 +32,8 @@ pub(super) struct Receipts {
     unanswered: Arc<Semaphore>,
     ready: Mutex<Vec<Ready>>,
     writer: AtomicWaker,
+    pub(super) pen: Pen,
+    framing: Arc<OnceLock<Framing>>,
     late: Mutex<Vec<Late>>,
     /// There is something in `late`.
     pub(super) lately: Notify,
@@ -73,14 +77,22 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Receipts {
-    pub(super) fn new(unanswered: Arc<Semaphore>) -> Arc<Self> {
+    /// `framing` says how messages are told apart, where the app has shown it by then.
+    pub(super) fn new(unanswered: Arc<Semaphore>, framing: Arc<OnceLock<Framing>>) -> Arc<Self> {
         Arc::new(Self {
             unanswered,
             ready: Mutex::default(),
             writer: AtomicWaker::new(),
+            pen: Pen::default(),
+            framing,
             late: Mutex::default(),
             lately: Notify::new(),
         })
+    }
+
+    /// How messages are told apart.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing.get().copied().unwrap_or(Framing::Lines)
     }
 
     /// A place for one more, for a request with this id; none where too many are unanswered.
@@ -121,6 +133,24 @@ impl Receipts {
         lock(&self.ready).push(ready);
         self.writer.wake();
     }
+
+    /// As [`Receipts::put`], but without the task where it has nothing else to write.
+    fn write(&self, ready: Ready) {
+        let mut ready = Some(ready);
+        let none_before = || lock(&self.ready).is_empty();
+        let wrote = self.pen.write(none_before, |out| {
+            if let Some(ready) = ready.take() {
+                ready.write(self.framing(), out);
+            }
+        });
+        if let Some(ready) = ready {
+            return self.put(ready);
+        }
+        self.written(1);
+        if wrote != Wrote::All {
+            self.writer.wake();
+        }
+    }
 }
 
 /// Takes what comes of one message to the app that sent it. Dropped without a word, it says that
@@ -135,6 +165,14 @@ impl Told {
     /// This came of it.
     pub fn now(mut self, outcome: Result<Receipt, Refusal>) {
         self.say(outcome);
+    }
+
+    /// The same, and the app is to have it from this very thread, if that needs no waiting: for
+    /// answers that come one by one.
+    pub fn at_once(mut self, outcome: Result<Receipt, Refusal>) {
+        if let Some(to) = self.to.take() {
+            to.write(Ready { id: self.id.take(), outcome });
+        }
     }
 
     /// What comes of it takes longer than the commit: it is waited for beside all else.

@@ -96,8 +96,13 @@ pub struct Slot<'a> {
 
 impl Slot<'_> {
     /// As [`Store::submit`], at once. `answered` is called after the commit, on the thread that
-    /// writes, so it must not wait; where the store is closed first it may be dropped instead.
-    pub fn post(self, new: NewMessage, answered: impl FnOnce(Result<Inserted, Refusal>) + Send + 'static) {
+    /// writes, so it must not wait; only where it is told that its commit has few answers may it make
+    /// a system call. Where the store is closed first it may be dropped instead.
+    pub fn post(
+        self,
+        new: NewMessage,
+        answered: impl FnOnce(Result<Inserted, Refusal>, bool) + Send + 'static,
+    ) {
         self.place.send(ClientAsk::Post(Box::new((new, answered))));
         self.writer.0.unpark();
     }

@@ -19,11 +19,16 @@ pub(super) enum EngineAsk {
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
+/// So many answers of one commit are few: each may take the writer's thread as long as handing a line
+/// to a socket does.
+const FEW: usize = 8;
+
 /// A message with whoever takes its answer, in one piece of memory.
 pub(super) trait Posted: Send {
     fn message(&self) -> &NewMessage;
-    /// Takes the answer, on the writer's thread: it waits for nothing.
-    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>);
+    /// Takes the answer, on the writer's thread: it waits for nothing. Whether it is one of few is told
+    /// along.
+    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>, few: bool);
 }
 
 impl std::fmt::Debug for dyn Posted {
@@ -32,13 +37,13 @@ impl std::fmt::Debug for dyn Posted {
     }
 }
 
-impl<F: FnOnce(Result<Inserted, Refusal>) + Send> Posted for (NewMessage, F) {
+impl<F: FnOnce(Result<Inserted, Refusal>, bool) + Send> Posted for (NewMessage, F) {
     fn message(&self) -> &NewMessage {
         &self.0
     }
 
-    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>) {
-        (self.1)(outcome);
+    fn answered(self: Box<Self>, outcome: Result<Inserted, Refusal>, few: bool) {
+        (self.1)(outcome, few);
     }
 }
 
@@ -103,7 +108,7 @@ impl ClientAsk {
         }
         match self {
             Self::Send(_, reply) => no(reply, why),
-            Self::Post(posted) => posted.answered(Err(why.clone())),
+            Self::Post(posted) => posted.answered(Err(why.clone()), false),
             Self::Act(_, _, reply) => no(reply, why),
             Self::Expire { reply, .. } | Self::NextExpiry(reply) => no(reply, why),
             Self::CursorOpen(_, reply) => no(reply, why),
@@ -177,14 +182,16 @@ impl Answers {
         spoils.map_or(Ok(()), Err)
     }
 
-    /// Gives them: as they are after a commit, or all the same refusal after a failure.
-    pub(super) fn give(&mut self, failed: Option<&Refusal>) {
+    /// Gives them: as they are after a commit, or all the same refusal after a failure. `at_leisure`:
+    /// nothing else waits for the thread.
+    pub(super) fn give(&mut self, failed: Option<&Refusal>, at_leisure: bool) {
+        let few = at_leisure && self.0.len() <= FEW;
         for answer in self.0.drain(..) {
             match (answer, failed) {
                 (Answer::Any(answer), failed) => answer(failed),
-                (Answer::Posted(posted, _), Some(refusal)) => posted.answered(Err(refusal.clone())),
+                (Answer::Posted(posted, _), Some(refusal)) => posted.answered(Err(refusal.clone()), few),
                 (Answer::Posted(posted, answer), None) => {
-                    posted.answered(answer.map_err(|refusal| *refusal));
+                    posted.answered(answer.map_err(|refusal| *refusal), few);
                 }
             }
         }

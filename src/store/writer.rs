@@ -356,7 +356,7 @@ impl Writer {
         }
         let Some(mut open) = state.open.take() else { return Ok(()) };
         self.publish_counters();
-        open.answers.give(None);
+        open.answers.give(None, self.clients.is_empty() && self.engine.is_empty());
         batch::conflate(&mut self.desk.told.recorded, &open.replaced);
         let tail = self.desk.tally.tail;
         for event in self.desk.told.take(tail) {
@@ -398,7 +398,7 @@ impl Writer {
         let refusal = refusal_for(error);
         if let Some(mut open) = state.open.take() {
             self.desk.tally = open.tally;
-            open.answers.give(Some(&refusal));
+            open.answers.give(Some(&refusal), false);
             if !open.records.is_empty() {
                 state.asks.push_front(EngineAsk::Records(open.records));
             }

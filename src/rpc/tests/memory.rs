@@ -57,6 +57,8 @@ pub(crate) struct Memory {
     pub(crate) release: Arc<Notify>,
     /// A page of events takes a while to come once it was read.
     pub(crate) distant: AtomicBool,
+    /// Sends of the type `alone` and what comes of them: a test tells it, from whatever thread.
+    pub(crate) alone: Mutex<Vec<(Told, Result<Receipt, Refusal>)>>,
 }
 
 impl Memory {
@@ -69,6 +71,7 @@ impl Memory {
             ephemeral: broadcast::Sender::new(16),
             release: Arc::new(Notify::new()),
             distant: AtomicBool::new(false),
+            alone: Mutex::default(),
         })
     }
 
@@ -376,6 +379,12 @@ impl Backend for Memory {
     /// Those that take their time before they have their place cannot be posted, nor can one in ten
     /// of the others.
     fn post(&self, message: Outgoing, told: Told) -> Result<(), (Outgoing, Told)> {
+        if &*message.kind == "alone" {
+            let outcome =
+                self.place(message).map(|pending| pending.now_or_never().expect("it is there already"));
+            self.alone.lock().unwrap().push((told, outcome.and_then(|outcome| outcome)));
+            return Ok(());
+        }
         if message.kind.starts_with("slow") || self.lock().messages.len() % 10 == 9 {
             return Err((message, told));
         }

@@ -117,3 +117,60 @@ async fn a_batch_is_answered_in_one_array_in_its_order_and_subscriptions_begin_b
     told.sort();
     assert_eq!(told, ["caught_up", "event", "status"]);
 }
+
+#[tokio::test]
+async fn receipts_told_by_another_thread_come_whole_and_in_order_however_little_the_app_takes() {
+    let house = House::new();
+    for room in [7, 64, 100_000] {
+        let mut app = house.app_with_room(room);
+        for round in 0..20 {
+            let lines: Vec<String> = (0..5).map(|n| send(5 * round + n, "alone")).collect();
+            app.line(&lines.join("\n")).await;
+            until(|| house.memory.alone.lock().unwrap().len() == 5).await;
+            let held = std::mem::take(&mut *house.memory.alone.lock().unwrap());
+            let telling = std::thread::spawn(move || {
+                for (told, outcome) in held {
+                    told.at_once(outcome);
+                }
+            });
+            for n in 0..5 {
+                let answer = app.next().await.unwrap();
+                assert_eq!(answer["id"], 5 * round + n, "{answer}");
+                assert_eq!(answer["result"]["state"], "queued");
+            }
+            telling.join().unwrap();
+            app.quiet().await;
+        }
+        app.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_told_behind_the_back_of_the_task_that_writes_frees_its_place() {
+    let house = House::new();
+    let mut app = house.app();
+    const EACH: usize = 500;
+    for _ in 0..=super::super::dispatch::MAX_UNANSWERED / EACH {
+        let lines: Vec<String> = (0..EACH).map(|n| send(n, "alone")).collect();
+        app.line(&lines.join("\n")).await;
+        until(|| house.memory.alone.lock().unwrap().len() == EACH).await;
+        for (told, outcome) in std::mem::take(&mut *house.memory.alone.lock().unwrap()) {
+            told.at_once(outcome);
+        }
+        for n in 0..EACH {
+            assert_eq!(app.next().await.unwrap()["id"], n);
+        }
+    }
+    app.gone().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_though_its_receipts_are_still_to_come() {
+    let house = House::new();
+    let mut app = house.app();
+    app.line(&send(1, "alone")).await;
+    until(|| !house.memory.alone.lock().unwrap().is_empty()).await;
+    let (told, outcome) = house.memory.alone.lock().unwrap().remove(0);
+    app.gone().await;
+    told.at_once(outcome);
+}
