@@ -180,13 +180,6 @@ struct Writer {
     took: Vec<Ready>,
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // The connection ends with its task, whoever else knows of the pen.
-        self.take_up();
-    }
-}
-
 impl Writer {
     /// From here on nobody else writes.
     fn take_up(&mut self) {

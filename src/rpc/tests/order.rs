@@ -124,16 +124,18 @@ async fn receipts_told_by_another_thread_come_whole_and_in_order_however_little_
     for room in [7, 64, 100_000] {
         let mut app = house.app_with_room(room);
         for round in 0..20 {
-            let lines: Vec<String> = (0..5).map(|n| send(5 * round + n, "alone")).collect();
+            // A lone one has nobody behind it who would wake the task.
+            let count = if round % 2 == 0 { 5 } else { 1 };
+            let lines: Vec<String> = (0..count).map(|n| send(5 * round + n, "alone")).collect();
             app.line(&lines.join("\n")).await;
-            until(|| house.memory.alone.lock().unwrap().len() == 5).await;
+            until(|| house.memory.alone.lock().unwrap().len() == count).await;
             let held = std::mem::take(&mut *house.memory.alone.lock().unwrap());
             let telling = std::thread::spawn(move || {
                 for (told, outcome) in held {
                     told.at_once(outcome);
                 }
             });
-            for n in 0..5 {
+            for n in 0..count {
                 let answer = app.next().await.unwrap();
                 assert_eq!(answer["id"], 5 * round + n, "{answer}");
                 assert_eq!(answer["result"]["state"], "queued");
@@ -154,12 +156,17 @@ async fn a_receipt_told_behind_the_back_of_the_task_that_writes_frees_its_place(
         let lines: Vec<String> = (0..EACH).map(|n| send(n, "alone")).collect();
         app.line(&lines.join("\n")).await;
         until(|| house.memory.alone.lock().unwrap().len() == EACH).await;
-        for (told, outcome) in std::mem::take(&mut *house.memory.alone.lock().unwrap()) {
-            told.at_once(outcome);
-        }
+        let held = std::mem::take(&mut *house.memory.alone.lock().unwrap());
+        // Within a task of the runtime a socket takes only so much before it is another's turn.
+        let telling = std::thread::spawn(move || {
+            for (told, outcome) in held {
+                told.at_once(outcome);
+            }
+        });
         for n in 0..EACH {
             assert_eq!(app.next().await.unwrap()["id"], n);
         }
+        telling.join().unwrap();
     }
     app.gone().await;
 }
