@@ -22,7 +22,7 @@ pub(super) struct Plan {
     /// How long an answer may take.
     pub(super) timeout: Duration,
     /// How often the server speaks by itself.
-    beat: Option<Duration>,
+    pub(super) beat: Option<Duration>,
 }
 
 impl Plan {

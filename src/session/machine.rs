@@ -403,10 +403,13 @@ impl Session {
     fn hint(&mut self, at: Moment, usable: bool) {
         if let Some(link) = &mut self.link {
             let plan = link.plan(&self.settings);
+            let patience = if usable { plan.timeout.min(PROBE) } else { plan.timeout };
             if plan.asks() {
-                let patience = if usable { plan.timeout.min(PROBE) } else { plan.timeout };
                 link.heartbeat.hurry(at.instant, patience, !usable);
                 self.beat(at);
+            } else if let Some(beat) = plan.beat {
+                // Nothing can be asked, but a server that lives will speak by itself within its beat.
+                link.heartbeat.hurry(at.instant, beat + patience, !usable);
             }
         } else if usable {
             self.phase.hint(&mut turn!(self, at));

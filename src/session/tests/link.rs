@@ -307,6 +307,40 @@ fn waking_asks_the_connection_at_once_and_believes_the_silence_soon() {
 }
 
 #[test]
+fn a_server_that_cannot_be_asked_has_its_beat_and_a_little_more_after_a_wake() {
+    let beat = Some(Duration::from_secs(25));
+    let timeout = Some(Duration::from_secs(20));
+    for hint in [Input::Woke, Input::NetworkChanged { usable: true }] {
+        let pulse = Pulse { message: false, ws_ping: false, every: None, timeout, beat };
+        let mut bench = Setup { pulse, ..Setup::default() }.connected();
+        bench.pass(5.0);
+        bench.input(hint.clone());
+        assert_eq!(bench.last_ping(), None);
+        let hinted = bench.now;
+        bench.pass(28.0);
+        assert_eq!(bench.hang_ups(), []);
+        bench.pass(2.0);
+        assert_eq!(bench.hang_ups()[0].0, hinted + 29_000, "{hint:?}");
+        // One that does speak has its usual time again.
+        let mut bench = Setup { pulse, ..Setup::default() }.connected();
+        bench.input(hint);
+        bench.pass(10.0);
+        bench.input(Input::Heard);
+        let heard = bench.now;
+        bench.pass(44.0);
+        assert_eq!(bench.hang_ups(), []);
+        bench.pass(2.0);
+        assert_eq!(bench.hang_ups()[0].0, heard + 45_000);
+    }
+    // Without a network it is not hurried.
+    let pulse = Pulse { message: false, ws_ping: false, every: None, timeout, beat };
+    let mut bench = Setup { pulse, ..Setup::default() }.connected();
+    bench.input(Input::NetworkChanged { usable: false });
+    bench.pass(44.0);
+    assert_eq!(bench.hang_ups(), []);
+}
+
+#[test]
 fn a_night_of_sleep_kills_no_connection_that_answers() {
     let mut bench = Setup::default().connected();
     bench.pass(5.0);
