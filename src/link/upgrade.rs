@@ -156,12 +156,12 @@ fn accept(answer: &Answer, key: &str, offered: &[String]) -> Result<Option<Strin
 
 fn no_head(target: &Target, why: NoHead) -> Failure {
     match why {
-        NoHead::Nothing => Failure::Handshake { detail: "the server hung up without one".into() },
+        NoHead::Nothing => Failure::Unanswered { detail: "the other side hung up".into() },
         NoHead::Other(detail) => Failure::Handshake { detail },
         // In TLS 1.3 the server judges our certificate when we think the handshake is over.
         NoHead::Broken(error) => match tls::refusal_of(&error) {
             Some(fault) => Failure::Tls { host: target.host().to_owned(), fault },
-            None => Failure::Handshake { detail: format!("the connection broke: {error}") },
+            None => Failure::Unanswered { detail: format!("the connection broke: {error}") },
         },
     }
 }

@@ -132,6 +132,11 @@ pub enum Failure {
         /// What was wrong.
         detail: String,
     },
+    /// The connection ended before the upgrade was answered.
+    Unanswered {
+        /// How it ended.
+        detail: String,
+    },
     /// The upgrade was not finished in time.
     HandshakeTimeout {
         /// After how long.
@@ -285,6 +290,7 @@ impl Failure {
             Self::NameLookup { .. }
             | Self::Connect { .. }
             | Self::Handshake { .. }
+            | Self::Unanswered { .. }
             | Self::HandshakeTimeout { .. }
             | Self::Closed { .. }
             | Self::Lost { .. }
@@ -332,7 +338,7 @@ impl Failure {
                 429 | 503 => ReasonKind::ServerBusy,
                 _ => ReasonKind::HandshakeRejected,
             },
-            Self::Handshake { .. } => ReasonKind::HandshakeInvalid,
+            Self::Handshake { .. } | Self::Unanswered { .. } => ReasonKind::HandshakeInvalid,
             Self::HandshakeTimeout { .. } => ReasonKind::HandshakeTimeout,
             Self::Closed { .. } => match (self.verdict(), self) {
                 (Verdict::Unauthorized, _) => ReasonKind::AuthRefused,
@@ -481,6 +487,9 @@ impl Failure {
                 _ => "check server.url; who runs the server can tell what the answer means".into(),
             },
             Self::Handshake { .. } => "check that server.url leads to a WebSocket endpoint".into(),
+            Self::Unanswered { .. } => {
+                "the server, or a proxy before it, hangs up: most likely it restarts, or lets no WebSocket through; check that server.url leads to a WebSocket endpoint".into()
+            }
             Self::HandshakeTimeout { .. } => {
                 "check that server.url leads to a WebSocket endpoint; see server.connect_timeout".into()
             }
@@ -601,6 +610,9 @@ impl fmt::Display for Failure {
             }
             Self::Handshake { detail } => {
                 write!(f, "the answer to the upgrade is no WebSocket handshake: {detail}")
+            }
+            Self::Unanswered { detail } => {
+                write!(f, "the upgrade was not answered: {detail}")
             }
             Self::HandshakeTimeout { after } => {
                 write!(f, "the upgrade was not answered within {} s", after.as_secs())
