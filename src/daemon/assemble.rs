@@ -41,6 +41,7 @@ impl Assembly {
         let dialect = load_dialect(config)?;
         let auth = auth(config, dialect.as_ref()).map_err(|problem| vec![problem])?;
         let token_by_message = auth == Auth::Message;
+        waits_for_the_answer(config).map_err(|problem| vec![problem])?;
         let server_key = format!("{} {}", config.server.url.without_query(), dialect.traits().name);
         let dialer = Dialer::new(link_settings(config)?, auth).map_err(|error| {
             vec![config.problem("server", "bad_value", error.to_string(), "correct it and start again")]
@@ -156,6 +157,21 @@ fn auth(config: &Config, dialect: &dyn Dialect) -> Result<Auth, Problem> {
         AuthMethod::Cookie { name } => Auth::Cookie { name: name.clone() },
         AuthMethod::Subprotocol { entry } => Auth::Subprotocol { name: entry.clone() },
     })
+}
+
+/// A dialect in code knows the answer to its sign-in, and begins with it: one that goes without cannot be.
+fn waits_for_the_answer(config: &Config) -> Result<(), Problem> {
+    let DialectChoice::Named(name) = &config.server.dialect else { return Ok(()) };
+    let optional = config.auth.sign_in.is_some_and(|sign_in| !sign_in.required);
+    if !optional || dialect::coded::find(name).is_none() {
+        return Ok(());
+    }
+    Err(config.problem(
+        "auth.reply",
+        "conflict",
+        format!("the dialect `{name}` does not begin without the server's answer to the sign-in"),
+        "take it out; `reply_timeout` says how long to wait",
+    ))
 }
 
 fn source(config: &Config) -> Source {

@@ -120,6 +120,18 @@ fn check_looks_into_the_dialect() {
         "{}",
         err(&refused)
     );
+
+    let signed_in = |dialect: &str| {
+        format!("server.dialect = \"{dialect}\"\nauth.token_env = \"T\"\nauth.reply = \"optional\"\n")
+    };
+    let home = Home::with(&with_server(&signed_in("socketio")));
+    let refused = holdline(&home, &["config", "check"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", out(&refused));
+    assert!(err(&refused).contains("does not begin without the server's answer"), "{}", err(&refused));
+    assert!(err(&refused).contains("config.toml:4:"), "{}", err(&refused));
+    let home = Home::with(&with_server(&signed_in("holdline")));
+    let taken = holdline(&home, &["config", "check"]);
+    assert!(taken.status.success(), "{}", err(&taken));
 }
 
 #[test]
