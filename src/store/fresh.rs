@@ -17,9 +17,13 @@ use super::outbox_row::{Fate, OutRow};
 use super::seal;
 use crate::model::{Delivery, MessageId, MessageState};
 
-/// Messages remembered at most. Then all are forgotten: what was handed out last is what ends next,
-/// and what waits for long must not keep it out.
+/// Messages remembered at most: of more, those with the lowest places, which end next. What is behind them
+/// comes by here again when it is read to be sent.
 const REMEMBERED: usize = 4096;
+
+/// Ends in a row of messages that are not remembered, with so many that are: what is remembered waits for
+/// long, and must not keep out what ends.
+const MISSED: usize = 64;
 
 /// What is remembered of one.
 #[derive(Debug)]
@@ -31,7 +35,11 @@ struct Brief {
 
 /// Messages that stand as they were written, by place.
 #[derive(Debug, Default)]
-pub(super) struct Fresh(BTreeMap<i64, Brief>);
+pub(super) struct Fresh {
+    rows: BTreeMap<i64, Brief>,
+    /// Ends in a row that were not found in it.
+    missed: usize,
+}
 
 impl Fresh {
     /// Remembers a row, which has this id, if nothing has happened to it.
@@ -44,22 +52,36 @@ impl Fresh {
         if !untouched {
             return;
         }
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
+        if self.rows.len() >= REMEMBERED {
+            if self.rows.last_key_value().is_some_and(|(last, _)| *last < row.place) {
+                return;
+            }
+            self.rows.pop_last();
         }
         let queued_at = row.queued_at.as_millis();
-        self.0.insert(row.place, Brief { id: id.clone(), queued_at, size: row.size() });
+        self.rows.insert(row.place, Brief { id: id.clone(), queued_at, size: row.size() });
+    }
+
+    /// The message at this place ends: what is remembered of it.
+    fn take(&mut self, place: i64, id: &MessageId) -> Option<Brief> {
+        let brief = self.rows.remove(&place).filter(|brief| brief.id == *id);
+        self.missed = if brief.is_some() { 0 } else { self.missed + 1 };
+        if self.missed >= MISSED && self.rows.len() >= REMEMBERED {
+            self.forget();
+        }
+        brief
     }
 
     /// Something happened to the message at this place.
     pub(super) fn touched(&mut self, place: i64) {
-        if !self.0.is_empty() {
-            self.0.remove(&place);
+        if !self.rows.is_empty() {
+            self.rows.remove(&place);
         }
     }
 
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.rows.clear();
+        self.missed = 0;
     }
 }
 
@@ -85,7 +107,7 @@ pub(super) fn ended(desk: &mut Desk, ended: &Ended<'_>) -> rusqlite::Result<bool
     if !codes::confirmed(ended.state) || ended.reason.is_some() || ended.maybe_delivered {
         return Ok(false);
     }
-    let Some(brief) = desk.fresh.0.remove(&ended.place).filter(|brief| brief.id == *ended.id) else {
+    let Some(brief) = desk.fresh.take(ended.place, ended.id) else {
         return Ok(false);
     };
     moved(desk, ended.place, MessageState::Queued, ended.state, brief.size);
@@ -156,4 +178,82 @@ pub(super) fn settle(desk: &mut Desk) -> rusqlite::Result<()> {
     }
     desk.tally.confirmed_total = confirmed;
     desk.tally.recount_messages(&desk.conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox_row::RowId;
+    use super::*;
+    use crate::model::{Confirm, Payload, Resend, Timestamp};
+
+    fn untouched(place: i64) -> OutRow {
+        let at = Timestamp::from_millis(1);
+        OutRow {
+            place,
+            state: MessageState::Queued,
+            attempts: 0,
+            strikes: 0,
+            queued_at: at,
+            changed_at: at,
+            expires_at: None,
+            delivery: Delivery::Durable,
+            confirm: Confirm::Reply,
+            resend: Resend::Always,
+            was_sent: false,
+            maybe_delivered: false,
+            lane: "default".into(),
+            kind: "x".into(),
+            key: None,
+            id: RowId::Named(MessageId::new(&format!("m{place}")).unwrap()),
+            reason: None,
+            payload: Payload::Text("x".into()),
+            damaged: false,
+        }
+    }
+
+    fn remembers(fresh: &Fresh, place: i64) -> bool {
+        fresh.rows.contains_key(&place)
+    }
+
+    fn note(fresh: &mut Fresh, places: impl Iterator<Item = i64>) {
+        for place in places {
+            let row = untouched(place);
+            let id = row.id.message_id();
+            fresh.note(&row, &id);
+        }
+    }
+
+    #[test]
+    fn of_more_than_are_remembered_those_that_end_next_are() {
+        let most = int(REMEMBERED);
+        let mut fresh = Fresh::default();
+        // An app is ahead of the server …
+        note(&mut fresh, 1_000..1_000 + 2 * most);
+        assert!(
+            remembers(&fresh, 1_000) && remembers(&fresh, 999 + most) && !remembers(&fresh, 1_000 + most)
+        );
+        // … whom what came before is read for.
+        note(&mut fresh, 500..510);
+        assert!((500..510).all(|place| remembers(&fresh, place)));
+        assert!(remembers(&fresh, 1_000) && !remembers(&fresh, 999 + most));
+        assert_eq!(fresh.rows.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn what_waits_for_long_keeps_nothing_out_for_long() {
+        let most = int(REMEMBERED);
+        let mut fresh = Fresh::default();
+        note(&mut fresh, 0..most);
+        let mut ends = 0;
+        for place in most.. {
+            note(&mut fresh, place..=place);
+            let id = untouched(place).id.message_id();
+            if fresh.take(place, &id).is_some() {
+                break;
+            }
+            ends += 1;
+            assert!(ends <= MISSED);
+        }
+        assert_eq!(ends, MISSED);
+    }
 }
