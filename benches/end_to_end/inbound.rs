@@ -15,7 +15,7 @@ use crate::subject::Subject;
 use crate::wire::pace;
 
 /// Subscribers of I1, and the part of the messages each of them gets: deliveries count, not messages.
-pub(crate) const SUBSCRIBERS: [(usize, usize); 3] = [(1, 1), (10, 2), (100, 10)];
+pub(crate) const SUBSCRIBERS: [(usize, usize); 3] = [(1, 1), (10, 2), (100, 3)];
 /// Those of I4 that read.
 const READERS: usize = 9;
 /// Turns of I4 without and with the one that does not, so that both meet the same machine.
