@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::batch::{self, Urgency};
 use super::request::Answers;
 use super::tally::Tally;
-use crate::model::{Instant, LinkState, Record};
+use crate::model::{Due, Instant, LinkState, Record};
 
 /// Requests in one commit, and bytes of bodies they bring, at most. (What the engine hands over as
 /// one goes into one commit however much it is.)
@@ -31,7 +31,9 @@ pub(super) struct Open {
     pub(super) replaced: Vec<i64>,
     urgency: Urgency,
     /// The link came up in it.
-    pub(super) connected: bool,
+    connected: bool,
+    /// Answers that are given once it is committed.
+    pub(super) held: Vec<Due>,
     pub(super) requests: usize,
     bytes: usize,
     /// Messages that ended.
@@ -50,6 +52,7 @@ impl Open {
             replaced: Vec::new(),
             urgency: Urgency::Rides,
             connected: false,
+            held: Vec::new(),
             requests: 0,
             bytes: 0,
             ends: 0,
@@ -73,6 +76,18 @@ impl Open {
         }
         self.requests += 1;
         self.bytes += bytes;
+    }
+
+    /// Holds rows that are due back until the commit, where the link came up in it; else hands them back.
+    /// That the link is up is on disk before the first message goes out on it: after a crash it is known
+    /// that some may have.
+    pub(super) fn hold_back(&mut self, due: Due) -> Option<Due> {
+        if !self.connected {
+            return Some(due);
+        }
+        self.urgency = Urgency::Now;
+        self.held.push(due);
+        None
     }
 
     /// When it is committed at the latest.

@@ -276,15 +276,8 @@ impl Writer {
     fn carry_out(&mut self, state: &mut State, now: Instant) -> rusqlite::Result<()> {
         self.begin(state, now)?;
         self.desk.now = self.desk.clock.now();
-        while let Some(ask) = state.asks.front() {
-            if matches!(ask, EngineAsk::Due(_)) && state.open.as_ref().is_some_and(|open| open.connected) {
-                // That the link is up is on disk before the first message goes out on it: after a
-                // crash it is known that some may have.
-                self.commit(state)?;
-                self.begin(state, now)?;
-            }
+        while let Some(ask) = state.asks.front_mut() {
             let open = state.open.as_mut().expect("begin opened it");
-            let Some(ask) = state.asks.front_mut() else { break };
             match ask {
                 EngineAsk::Records(records) => {
                     for (ticket, record) in &*records {
@@ -297,8 +290,10 @@ impl Writer {
                 }
                 EngineAsk::Due(query) => {
                     let due = super::due::load(&mut self.desk, query.clone())?;
-                    // The engine always drains this channel; if it is gone nobody wants the answer.
-                    let _ = self.events.blocking_send(StoreEvent::Due(due));
+                    if let Some(due) = open.hold_back(due) {
+                        // The engine always drains this channel; if it is gone nobody wants the answer.
+                        let _ = self.events.blocking_send(StoreEvent::Due(due));
+                    }
                 }
             }
             state.asks.pop_front();
@@ -359,7 +354,8 @@ impl Writer {
         open.answers.give(None, self.clients.is_empty() && self.engine.is_empty());
         batch::conflate(&mut self.desk.told.recorded, &open.replaced);
         let tail = self.desk.tally.tail;
-        for event in self.desk.told.take(tail) {
+        let held = open.held.drain(..).map(StoreEvent::Due);
+        for event in self.desk.told.take(tail).into_iter().chain(held) {
             // The engine always drains this channel; if it is gone nobody wants to know.
             let _ = self.events.blocking_send(event);
         }
@@ -399,6 +395,9 @@ impl Writer {
         if let Some(mut open) = state.open.take() {
             self.desk.tally = open.tally;
             open.answers.give(Some(&refusal), false);
+            for due in open.held.into_iter().rev() {
+                state.asks.push_front(EngineAsk::Due(due.query));
+            }
             if !open.records.is_empty() {
                 state.asks.push_front(EngineAsk::Records(open.records));
             }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Room, ended, event, message, named, settings};
+use super::{Room, ended, event, everything, message, named, settings};
 use crate::clock::Clock;
-use crate::model::{ErrorKind, MessageState, Record, Seq, Timestamp, Unit};
+use crate::model::{ErrorKind, LinkState, MessageState, Record, Seq, Timestamp, Transition, Unit};
 use crate::store::request::{ClientAsk, EngineAsk};
 use crate::store::writer::Writer;
 use crate::store::{Counters, EventQuery, Inserted, StoreEvent, open};
@@ -185,7 +185,7 @@ async fn a_locked_database_refuses_apps_and_keeps_the_engines_records_until_it_i
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
+async fn a_full_disk_refuses_apps_and_goes_on_with_what_the_engine_wants_when_there_is_room() {
     let room = Room::new();
     room.send(message("1")).await;
     room.store.close().await.unwrap();
@@ -214,13 +214,23 @@ async fn a_full_disk_refuses_apps_and_goes_on_when_there_is_room() {
     let big = message(&"x".repeat(100_000));
     clients.try_send(ClientAsk::Send(Box::new(big), reply)).unwrap();
     let remember = Record::Remember { name: "paused".to_owned(), value: Some("true".to_owned()) };
-    engine.try_send(EngineAsk::Records(vec![(7, remember)])).unwrap();
+    let connected = Record::Transition(Transition {
+        at: Timestamp::from_millis(1),
+        from: None,
+        to: LinkState::Connected,
+        reason: None,
+        attempt: 1,
+        next_retry_at: None,
+    });
+    engine.try_send(EngineAsk::Records(vec![(7, remember), (8, connected)])).unwrap();
+    engine.try_send(EngineAsk::Due(everything())).unwrap();
     let thread = std::thread::spawn(move || writer.run());
     let refusal = answer.await.unwrap().unwrap_err();
     assert_eq!((refusal.kind, refusal.retryable), (ErrorKind::StoreFailed, true));
     assert!(matches!(told.recv().await, Some(StoreEvent::Stalled(Some(_)))));
-    // What the engine recorded in the same batch is done again, and small enough now.
+    // What the engine recorded and asked in the same batch is done again, and small enough now.
     assert!(matches!(told.recv().await, Some(StoreEvent::Recorded(recorded)) if recorded[0].0 == 7));
+    assert!(matches!(told.recv().await, Some(StoreEvent::Due(due)) if due.rows.len() == 1));
     assert!(matches!(told.recv().await, Some(StoreEvent::Stalled(None))));
     let (reply, answer) = oneshot::channel();
     clients.try_send(ClientAsk::Send(Box::new(message("2")), reply)).unwrap();
