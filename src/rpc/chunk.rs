@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::framing::Framing;
 use super::message::{notification, to_json, write_json};
 use super::splice;
@@ -14,10 +16,13 @@ use crate::model::{Epoch, EventRow, Gap, Seq, TypeGlob};
 pub(super) const CHUNK: usize = 64 * 1024;
 
 /// Pieces that are kept for those who come by the same place a little later …
-const KEPT: usize = 8;
+const KEPT: usize = 64;
 
-/// … each of at most so many bytes.
+/// … each of at most so many bytes …
 const KEPT_BYTES: usize = 2 * CHUNK;
+
+/// … and all of them. Whoever is not farther behind than this needs no page of its own from the disk.
+const KEPT_ALL: usize = 2 * 1024 * 1024;
 
 /// How a subscription is told things.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +120,7 @@ impl Composer {
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     listeners: AtomicUsize,
+    fetching: Mutex<Vec<Arc<Place>>>,
     kept: Mutex<VecDeque<Kept>>,
 }
 
@@ -124,6 +130,39 @@ struct Kept {
     from: Seq,
     prev: Seq,
     chunk: Arc<Chunk>,
+}
+
+/// What is being fetched.
+#[derive(Debug)]
+struct Place {
+    voice: Voice,
+    from: Seq,
+    prev: Seq,
+    done: CancellationToken,
+}
+
+/// Who fetches what is not kept.
+#[derive(Debug)]
+pub(super) enum Fetch {
+    /// Whoever asked.
+    Ours(Fetching),
+    /// Another, until this is cancelled.
+    Theirs(CancellationToken),
+}
+
+/// A piece that is being fetched, until this is dropped. To be let go of before an app is waited for.
+#[derive(Debug)]
+pub(super) struct Fetching {
+    chunks: Arc<Chunks>,
+    place: Arc<Place>,
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        let mut fetching = self.chunks.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        fetching.retain(|place| !Arc::ptr_eq(place, &self.place));
+        self.place.done.cancel();
+    }
 }
 
 /// A subscription that may find pieces here.
@@ -148,6 +187,20 @@ impl Chunks {
         Listener(Arc::clone(self))
     }
 
+    /// A turn to fetch what is not kept at this place. Many come to one at the same time: the first
+    /// fetches, the others wait until it is done, and look again.
+    pub(super) fn fetch(self: &Arc<Self>, voice: &Voice, from: Seq, prev: Seq) -> Fetch {
+        let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |place: &&Arc<Place>| place.from == from && place.prev == prev && place.voice == *voice;
+        if let Some(place) = fetching.iter().find(same) {
+            return Fetch::Theirs(place.done.clone());
+        }
+        let done = CancellationToken::new();
+        let place = Arc::new(Place { voice: voice.clone(), from, prev, done });
+        fetching.push(Arc::clone(&place));
+        Fetch::Ours(Fetching { chunks: Arc::clone(self), place })
+    }
+
     /// The piece that begins at `from` for a subscription that was told `prev` before.
     pub(super) fn get(&self, voice: &Voice, from: Seq, prev: Seq) -> Option<Arc<Chunk>> {
         let kept = self.lock();
@@ -167,8 +220,10 @@ impl Chunks {
             return;
         }
         let mut kept = self.lock();
-        if kept.len() >= KEPT {
-            kept.pop_front();
+        let mut bytes = kept.iter().map(|kept| kept.chunk.text.len()).sum::<usize>() + chunk.text.len();
+        while kept.len() >= KEPT || bytes > KEPT_ALL {
+            let Some(oldest) = kept.pop_front() else { break };
+            bytes -= oldest.chunk.text.len();
         }
         kept.push_back(Kept { voice: voice.clone(), from, prev, chunk: Arc::clone(chunk) });
     }
@@ -178,7 +233,7 @@ impl Chunks {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Chunks, Composer, KEPT, Voice};
+    use super::{CHUNK, Chunk, Chunks, Composer, Fetch, KEPT, KEPT_ALL, Voice};
     use crate::model::{Epoch, Gap, GapReason, Seq, TypeGlob};
     use crate::rpc::framing::Framing;
 
@@ -212,7 +267,28 @@ mod tests {
             keep(&chunks, &all, from);
         }
         assert!(chunks.get(&all, Seq(5), Seq(4)).is_none(), "the oldest makes room");
+        assert_eq!(chunks.lock().len(), KEPT);
+        let large = Chunk { text: vec![b'x'; CHUNK], told: Vec::new(), prev: Seq(100), next: Seq(101) };
+        let large = Arc::new(large);
+        (0..KEPT).for_each(|_| chunks.keep(&all, Seq(100), Seq(99), &large));
+        assert_eq!(chunks.lock().len(), KEPT_ALL / CHUNK);
         drop(second);
         assert!(chunks.lock().is_empty(), "nothing is kept for one alone");
+    }
+
+    #[test]
+    fn of_those_who_miss_the_same_piece_one_fetches_it() {
+        let chunks = Arc::new(Chunks::default());
+        let (all, some) = (voice(&[]), voice(&["a"]));
+        let Fetch::Ours(first) = chunks.fetch(&all, Seq(5), Seq(4)) else { panic!("nobody is at it") };
+        let Fetch::Theirs(done) = chunks.fetch(&all, Seq(5), Seq(4)) else { panic!("the first is at it") };
+        for (voice, from, prev) in [(&all, 6, 4), (&all, 5, 3), (&some, 5, 4)] {
+            assert!(matches!(chunks.fetch(voice, Seq(from), Seq(prev)), Fetch::Ours(_)));
+        }
+        assert!(!done.is_cancelled());
+        // Whether it found something or not.
+        drop(first);
+        assert!(done.is_cancelled());
+        assert!(matches!(chunks.fetch(&all, Seq(5), Seq(4)), Fetch::Ours(_)));
     }
 }

@@ -15,7 +15,7 @@ use super::{tell, tell_end};
 use crate::model::{EventRow, Gap, GapReason, RowKind, Seq};
 use crate::rpc::api::{AckMode, CaughtUpNote, EndReason, LaggedNote};
 use crate::rpc::backend::{EventsPage, EventsQuery};
-use crate::rpc::chunk::{CHUNK, Chunk, Composer, Voice};
+use crate::rpc::chunk::{CHUNK, Chunk, Composer, Fetch, Fetching, Voice};
 use crate::rpc::connection::{Client, Registered};
 use crate::rpc::cursors::Claim;
 use crate::rpc::out::{Gone, Written};
@@ -69,6 +69,8 @@ struct Position {
     caught_up: bool,
     /// What follows, read while what stands before it was told.
     ahead: Option<(Seq, EventsPage)>,
+    /// Held while a page is fetched that others wait for too.
+    fetching: Option<Fetching>,
 }
 
 fn behind(seq: Seq) -> Seq {
@@ -118,8 +120,12 @@ impl Events {
 
     async fn feed(&mut self) -> End {
         let _listener = self.client.shared.chunks.listen();
-        let mut position =
-            Position { prev: Seq(self.next.0.saturating_sub(1)), caught_up: false, ahead: None };
+        let mut position = Position {
+            prev: Seq(self.next.0.saturating_sub(1)),
+            caught_up: false,
+            ahead: None,
+            fetching: None,
+        };
         loop {
             if let Err(end) = self.turn(&mut position).await {
                 return end;
@@ -138,10 +144,17 @@ impl Events {
         // Once caught up, others are likely to stand at the same place.
         let together = position.caught_up;
         let shared = Arc::clone(&self.client.shared);
-        if together
-            && let Some(chunk) = shared.chunks.get(&self.voice, self.next, position.prev)
-            && chunk.told.len() <= limit
-        {
+        let mut kept = if together { self.kept(position, limit) } else { None };
+        if together && kept.is_none() {
+            match shared.chunks.fetch(&self.voice, self.next, position.prev) {
+                Fetch::Ours(fetching) => position.fetching = Some(fetching),
+                Fetch::Theirs(done) => {
+                    done.cancelled().await;
+                    kept = self.kept(position, limit);
+                }
+            }
+        }
+        if let Some(chunk) = kept {
             self.tell_chunk(chunk, position).await?;
         } else {
             let ahead = position.ahead.take().filter(|(from, _)| *from == self.next && !together);
@@ -150,6 +163,7 @@ impl Events {
                 None => match shared.backend.events(self.query(limit, together)).await {
                     Ok(page) => page,
                     Err(refusal) if refusal.retryable => {
+                        position.fetching = None;
                         sleep(REST).await;
                         return Ok(());
                     }
@@ -176,6 +190,12 @@ impl Events {
         }
         self.settle().await;
         self.wait(true).await
+    }
+
+    /// The piece that others were told from here on.
+    fn kept(&self, position: &Position, limit: usize) -> Option<Arc<Chunk>> {
+        let chunk = self.client.shared.chunks.get(&self.voice, self.next, position.prev)?;
+        (chunk.told.len() <= limit).then_some(chunk)
     }
 
     /// What to ask for next.
@@ -217,6 +237,7 @@ impl Events {
             composer.gap(Gap { from: first.max(from), to, reason: GapReason::Retention });
         }
         let mut next = page.next.max(from);
+        let mut pieces = Vec::new();
         for row in &page.rows {
             let Some(seq) = row.seq else {
                 continue;
@@ -230,18 +251,34 @@ impl Events {
                 None => composer.event(row),
             }
             if composer.is_full() {
-                self.tell_new(composer.cut(behind(seq)), shared, position).await?;
+                pieces.push(Arc::new(composer.cut(behind(seq))));
+                // What is shared is there for the others before this app takes any of it.
+                if !shared {
+                    self.tell_pieces(&mut pieces, position).await?;
+                }
             }
         }
-        self.tell_new(composer.cut(next), shared, position).await
+        pieces.push(Arc::new(composer.cut(next)));
+        if shared {
+            let (mut from, mut prev) = (from, position.prev);
+            for piece in pieces.iter().filter(|piece| !piece.told.is_empty()) {
+                self.client.shared.chunks.keep(&self.voice, from, prev, piece);
+                (from, prev) = (piece.next, piece.prev);
+            }
+        }
+        position.fetching = None;
+        self.tell_pieces(&mut pieces, position).await
     }
 
-    async fn tell_new(&mut self, chunk: Chunk, shared: bool, position: &mut Position) -> Result<(), End> {
-        let chunk = Arc::new(chunk);
-        if shared && !chunk.told.is_empty() {
-            self.client.shared.chunks.keep(&self.voice, self.next, position.prev, &chunk);
+    async fn tell_pieces(
+        &mut self,
+        pieces: &mut Vec<Arc<Chunk>>,
+        position: &mut Position,
+    ) -> Result<(), End> {
+        for piece in pieces.drain(..) {
+            self.tell_chunk(piece, position).await?;
         }
-        self.tell_chunk(chunk, position).await
+        Ok(())
     }
 
     async fn tell_chunk(&mut self, chunk: Arc<Chunk>, position: &mut Position) -> Result<(), End> {

@@ -138,6 +138,32 @@ async fn what_is_told_to_many_is_put_together_once() {
 }
 
 #[tokio::test]
+async fn those_who_fall_behind_together_fetch_each_page_once() {
+    let house = House::new();
+    // A page comes only after all have had their turn to ask for it.
+    house.memory.distant.store(true, std::sync::atomic::Ordering::Relaxed);
+    let mut apps = Vec::new();
+    for _ in 0..10 {
+        let mut app = house.app();
+        app.call("events.subscribe", r#"{"from":"now"}"#).await;
+        app.told("caught_up").await;
+        apps.push(app);
+    }
+    let before = house.memory.pages();
+    for _ in 0..2_000 {
+        house.memory.event("a", &format!("\"{}\"", "x".repeat(100)));
+    }
+    for app in &mut apps {
+        for seq in 1..=2_000 {
+            assert_eq!(app.told("event").await["event"]["seq"], seq);
+        }
+    }
+    // Of 500 events or fewer each; one more, perhaps, to see that there is nothing behind them.
+    let pages = house.memory.pages() - before;
+    assert!((4..=10).contains(&pages), "{pages} pages for ten apps");
+}
+
+#[tokio::test]
 async fn now_means_only_what_comes() {
     let house = House::new();
     house.memory.event("a", "1");
