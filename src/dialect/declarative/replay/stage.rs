@@ -257,8 +257,7 @@ impl<'t> Stage<'t> {
             return;
         };
         if self.judged {
-            self.mismatch("a frame came, and we had ended the connection by what came before");
-            return;
+            return self.mismatch("a frame came, and we had ended the connection by what came before");
         }
         let mut acts = Vec::new();
         talk.frame(at, frame, &mut acts);
@@ -449,8 +448,7 @@ impl<'t> Stage<'t> {
         };
         if expected.to.as_ref().is_some_and(|to| *to != came.to) {
             let wanted = expected.to.as_deref().unwrap_or_default();
-            self.mismatch(format!("it came to {}, not to {wanted}", spelled(&came)));
-            return;
+            return self.mismatch(format!("it came to {}, not to {wanted}", spelled(&came)));
         }
         let text = |text: &Option<String>| {
             text.as_ref().map(|text| Value::Text(text.as_str().into()).json().into_owned())
