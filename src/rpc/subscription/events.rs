@@ -231,6 +231,8 @@ impl Events {
         let mut composer = self.composer(!position.caught_up, position.prev, from);
         // Whether others may be told the very same: all from here on to where it ends, and nothing else.
         let shared = position.caught_up && page.pruned.is_none();
+        // Let go of before any app is waited for: at once where there is nothing for others in it.
+        let fetching = position.fetching.take().filter(|_| shared);
         if let Some((first, to)) = page.pruned
             && to >= from
         {
@@ -266,7 +268,7 @@ impl Events {
                 (from, prev) = (piece.next, piece.prev);
             }
         }
-        position.fetching = None;
+        drop(fetching);
         self.tell_pieces(&mut pieces, position).await
     }
 

@@ -29,6 +29,37 @@ async fn an_app_that_reads_nothing_is_cut_off_after_a_minute_and_disturbs_nobody
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_page_that_another_fetches_does_not_wait_for_that_ones_app() {
+    // With one of these, what is held for an app that reads nothing is full in the midst of a page.
+    for held in 20..=40 {
+        let house = House::new();
+        let mut slow = house.app_with_room(4_096);
+        slow.call("events.subscribe", r#"{"from":"now"}"#).await;
+        slow.told("caught_up").await;
+        let mut other = house.app();
+        other.call("events.subscribe", r#"{"from":"now"}"#).await;
+        other.told("caught_up").await;
+        let body = format!("\"{}\"", "x".repeat(10_000));
+        for seq in 1..=held {
+            house.memory.event("big", &body);
+            assert_eq!(other.told("event").await["event"]["seq"], seq);
+        }
+        house.memory.distant.store(true, std::sync::atomic::Ordering::Relaxed);
+        let body = format!("\"{}\"", "x".repeat(100));
+        for _ in 0..600 {
+            house.memory.event("small", &body);
+        }
+        // A page that begins with what is gone is told to nobody else.
+        house.memory.prune(held + 6);
+        assert_eq!(other.told("gap").await["to"], held + 6);
+        for seq in held + 7..=held + 600 {
+            assert_eq!(other.told("event").await["event"]["seq"], seq);
+        }
+        assert_eq!(house.memory.counted(metric::SLOW_CLOSED), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_app_that_reads_a_byte_now_and_then_is_fed_at_its_own_pace() {
     use tokio::io::AsyncReadExt as _;
     let house = House::new();
